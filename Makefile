@@ -1,0 +1,33 @@
+# Every target sets itself up: on a fresh clone `make test` and `make demo` are all you need.
+PYTHON ?= python3
+VENV ?= .venv
+PY := $(VENV)/bin/python
+TORCH ?= torch==2.13.0
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 24
+
+setup: $(STAMP)  ## make .venv with the pinned packages
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+test: $(STAMP)  ## run the tests (CPU, no network)
+	$(PY) -m pytest
+
+lint: $(STAMP)  ## check style with ruff
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:  ## remove caches (keeps .venv, data and results)
+	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
+	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
+
+.PHONY: help setup test lint clean
