@@ -1,0 +1,42 @@
+"""How a script starts: Hydra composes its config, and a user's mistake ends it in one line."""
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from denselora.errors import UserError
+
+
+def entry_point(config_name: str) -> Callable:
+    """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake."""
+
+    def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
+        @functools.wraps(main)
+        def run() -> None:
+            # Hydra then raises instead of printing and exiting with 1
+            os.environ["HYDRA_FULL_ERROR"] = "1"
+            composed = hydra.main(
+                version_base="1.3", config_path="../configs", config_name=config_name
+            )
+            try:
+                composed(main)()
+            except UserError as error:
+                _stop(str(error))
+            except (HydraException, OmegaConfBaseException) as error:
+                _stop(re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip()))
+
+        return run
+
+    return decorate
+
+
+def _stop(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

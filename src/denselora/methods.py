@@ -1,0 +1,57 @@
+"""Puts the configured method on a base model: DenseLoRA, a PEFT baseline, or full fine-tuning."""
+
+from typing import Any
+
+import peft
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from transformers import PreTrainedModel
+
+from denselora.errors import UserError
+from denselora.models import count_parameters
+
+OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+
+
+def attach(model: PreTrainedModel, adapter: DictConfig) -> nn.Module:
+    """The model with the adapter of the config group `adapter`, ready to train.
+
+    Raises UserError if the group names no method to train, holds an impossible value, or targets
+    modules that the model doesn't have.
+    """
+    if adapter.name == "none":
+        raise UserError(
+            "adapter=none has nothing to train; score the plain base with "
+            "`python scripts/evaluate.py adapter=none`, or choose adapter=denselora"
+        )
+    if adapter.name == "full":
+        return model.requires_grad_(True)
+    try:
+        config = instantiate(adapter.peft, _convert_="all")
+        config.task_type = "CAUSAL_LM"
+        return peft.get_peft_model(model, config)
+    except InstantiationException as error:
+        raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+    except (ValueError, TypeError) as error:
+        raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+
+
+def describe(model: nn.Module, adapter: dict[str, Any]) -> dict[str, Any]:
+    """What a record keeps of the method; trainable_percent is of base and trainable together."""
+    trainable, total = count_parameters(model)
+    return {
+        "name": adapter["name"],
+        "label": adapter["label"],
+        "r": adapter.get("r"),
+        "alpha": adapter.get("alpha"),
+        "target_modules": adapter.get("target_modules"),
+        "trainable": trainable,
+        "total": total,
+        "trainable_percent": 100 * trainable / total,
+    }
+
+
+def _cause(error: Exception) -> str:
+    return str(error.__cause__ or error).strip().splitlines()[0]

@@ -1,0 +1,142 @@
+"""Base models and their tokenizers, from a hub id or a local folder."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import errors as hub_errors
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from denselora.errors import UserError
+
+
+def check_access(path: str) -> None:
+    """Read the model's config, the smallest thing that proves it can be had.
+
+    Raises UserError with the way to get access when the folder or the hub's answer says no.
+    """
+    if _is_folder_name(path) and not Path(path).is_dir():
+        raise UserError(f"model.path={path}: no such folder; give a model folder or a hub id")
+    try:
+        AutoConfig.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from None
+
+
+def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer as every part of the project uses it.
+
+    Padding is on the left, so that generation continues every row at its end. The pad id is 0, as
+    in the authors' scripts; nothing reads it, because padding is always masked and carries no
+    label. BOS is whatever the tokenizer adds by itself (LLaMA: yes; SmolLM2: no).
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from None
+    tokenizer.pad_token_id = 0
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"model.path={path}: its tokenizer has no EOS token; training needs one")
+    return tokenizer
+
+
+def load_base(path: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> PreTrainedModel:
+    """The base model in `dtype`, with decoding fields that come from nowhere but the protocol.
+
+    A hub's generation_config.json can switch sampling on (LLaMA-3's does), so it is replaced.
+    """
+    check_access(path)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from None
+    model.generation_config = GenerationConfig()
+    return model.to(device)
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """bf16 where the GPU computes in it, fp32 elsewhere."""
+    if device.type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """(trainable, all) parameters; a 4-bit weight counts what it stands for, as PEFT counts."""
+    if hasattr(model, "get_nb_trainable_parameters"):
+        return model.get_nb_trainable_parameters()
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    return sum(n for n, trained in sizes if trained), sum(n for n, _ in sizes)
+
+
+SAMPLES = 64
+
+
+def fingerprint(model: PreTrainedModel) -> dict[str, Any]:
+    """What tells one base from another: its shape and a few of its weights.
+
+    The weights are 64 evenly spaced entries of the input embedding, which no quantisation touches.
+    """
+    config = model.config
+    weight = model.get_input_embeddings().weight.detach().flatten()
+    at = torch.linspace(0, weight.numel() - 1, SAMPLES, dtype=torch.float64).long()
+    return {
+        "architecture": type(model).__name__,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden_size,
+        "layers": config.num_hidden_layers,
+        "embedding_samples": [round(v, 6) for v in weight[at.to(weight.device)].float().tolist()],
+    }
+
+
+def same_base(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two fingerprints are of one base, up to the rounding of half precision."""
+    if any(one[key] != other[key] for key in one if key != "embedding_samples"):
+        return False
+    a, b = (torch.tensor(which["embedding_samples"]) for which in (one, other))
+    return torch.allclose(a, b, rtol=2**-7, atol=1e-5)
+
+
+def _is_folder_name(path: str) -> bool:
+    """A hub id is `name` or `owner/name`; anything else can only be a folder."""
+    return path.startswith((".", "/", "~")) or path.count("/") > 1 or os.path.exists(path)
+
+
+def _unreachable(path: str, error: Exception) -> UserError:
+    if Path(path).is_dir():
+        return UserError(
+            f"model.path={path}: not a complete model folder ({_first_line(error)}); it needs "
+            "config.json, model.safetensors and the tokenizer's files"
+        )
+    causes, cause = [], error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    if any(isinstance(cause, hub_errors.GatedRepoError) for cause in causes):
+        return UserError(
+            f"model.path={path}: gated; accept its licence at https://huggingface.co/{path}, then "
+            "`hf auth login`, or give a local folder by model.path="
+        )
+    if any(isinstance(cause, hub_errors.RepositoryNotFoundError) for cause in causes):
+        return UserError(
+            f"model.path={path}: no such model folder here and none on the hub (or it is private: "
+            "`hf auth login`)"
+        )
+    return UserError(
+        f"model.path={path}: not on disk and the hub can't be reached. Weights of gated models: "
+        f"accept the licence at https://huggingface.co/{path}, `hf auth login` and stay online, or "
+        "give a local folder by model.path="
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,50 @@
+"""Where a number comes from: code, packages and machine."""
+
+import importlib.metadata
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "bitsandbytes")
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the checkout that holds this file and whether it has changes; null outside one."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def packages() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a number."""
+    versions = {"python": platform.python_version()}
+    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def device(count: int = 1) -> dict[str, Any]:
+    """The kind of device that computes, and how many processes use one each."""
+    if torch.cuda.is_available():
+        return {"name": torch.cuda.get_device_name(), "count": count}
+    return {"name": f"CPU ({torch.get_num_threads()} threads)", "count": count}
+
+
+def peak_memory_gib() -> float:
+    """The most memory held so far by this process: the GPU's if there is one, else resident."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 2**30
