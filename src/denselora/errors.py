@@ -1,5 +1,8 @@
-"""The user's mistakes."""
+"""What a user of the project can get wrong."""
 
 
 class UserError(Exception):
-    """A mistake in the input or options. The message is one line: what is wrong and the mend."""
+    """A mistake of the user's: one line that names the file, field or option, and the mend.
+
+    Entry points print the message alone, without a traceback, and exit with code 2.
+    """

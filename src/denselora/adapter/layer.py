@@ -1,0 +1,223 @@
+"""The DenseLoRA layer (Mu et al., ACL 2025, section 3).
+
+For a linear layer with frozen weight W0 and α = ``denselora_alpha``:
+
+    y = W0 x + (α / r) · drop( act( D · M · drop( act( E · drop(x) ) ) ) )
+
+    letter  name     shape             shared by               starts at
+    E       encoder  [r, in]           layers of one type      Kaiming uniform, a = √5
+    M       core     [r, r]            no layers               Kaiming uniform, a = √5
+    D       decoder  [out, r]          layers of one type      zero
+    x       input    [..., in]
+    y       output   [..., out]
+
+``in`` and ``out`` are the layer's features, r the rank, ``...`` any batch dimensions. act is GELU
+in the paper. There are no biases. E and D belong to the tuner (see ``model.py``, which says which
+layers share a pair); a layer owns its core and refers to its pair.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+import torch.nn.functional as F
+from peft.tuners.tuners_utils import BaseTunerLayer, _get_in_out_features, check_adapters_to_merge
+from peft.utils import quantization_extra_repr, resolve_quantization_backend
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+
+def _relu(x: torch.Tensor) -> torch.Tensor:
+    # The values of torch.relu, with derivative 1/2 at 0. D starts at zero, so the output sits at
+    # act(0); torch's own choice of 0 there would keep every gradient at zero for ever.
+    return (x + x.abs()) / 2
+
+
+def _identity(x: torch.Tensor) -> torch.Tensor:
+    return x
+
+
+# act(0) = 0, so a fresh adapter changes nothing; act'(0) ≠ 0, so it learns.
+ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": _relu, "identity": _identity}
+
+
+def denselora_delta(
+    x: torch.Tensor,
+    E: torch.Tensor,
+    M: torch.Tensor,
+    D: torch.Tensor,
+    scaling: float,
+    activation: str,
+    dropout_p: float,
+    training: bool,
+) -> torch.Tensor:
+    """The branch of the equation above: what the adapter adds to W0 x.
+
+    x [..., in], E [r, in], M [r, r], D [out, r] → [..., out]; ``scaling`` is α / r. In training,
+    each of the three dropouts zeroes an element with probability ``dropout_p`` and scales the rest.
+    """
+    act = ACTIVATIONS[activation]
+    z = F.dropout(act(F.linear(F.dropout(x, dropout_p, training), E)), dropout_p, training)
+    d = act(F.linear(F.linear(z, M), D))
+    return scaling * F.dropout(d, dropout_p, training)
+
+
+def new_linear(in_features: int, out_features: int, device: torch.device, zero: bool = False):
+    """One of E, M, D as a bias-free fp32 linear, initialised as the table above says."""
+    linear = nn.Linear(in_features, out_features, bias=False, device=device, dtype=torch.float32)
+    if zero:
+        nn.init.zeros_(linear.weight)
+    else:
+        nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5))
+    return linear
+
+
+class DenseLoraLayer(nn.Module, BaseTunerLayer):
+    """A frozen linear layer with its DenseLoRA branch, by adapter name as PEFT has it.
+
+    Raises ``ValueError`` for a base layer that is not linear.
+    """
+
+    # PEFT activates, freezes and deletes what these names hold. Encoder and decoder are plain
+    # dictionaries, so that the tuner alone registers the shared modules: one owner for the state
+    # dict, DDP and FSDP. Referring to modules, not tensors, keeps the tie when weights are moved.
+    adapter_layer_names = ("denselora_core", "denselora_encoder", "denselora_decoder")
+    other_param_names = ("r", "scaling", "activation", "dropout")
+
+    def __init__(self, base_layer: nn.Module, tuner_pairs: tuple[nn.ModuleDict, nn.ModuleDict]):
+        """``tuner_pairs``: the tuner's encoders and decoders, by adapter name."""
+        super().__init__()
+        self.base_layer = base_layer
+        linear = self.get_base_layer()
+        self.quantization_backend = resolve_quantization_backend(linear)
+        if self.quantization_backend is None and not isinstance(linear, (nn.Linear, Conv1D)):
+            raise ValueError(
+                f"DenseLoRA adapts linear layers only, not {type(linear).__name__}; "
+                "leave it out of target_modules or name it in exclude_modules"
+            )
+        self.in_features, self.out_features = _get_in_out_features(linear)
+        self.fan_in_fan_out = isinstance(linear, Conv1D)  # GPT-2 keeps W0 as [in, out]
+
+        self.denselora_core = nn.ModuleDict()
+        self.denselora_encoder: dict[str, nn.Linear] = {}
+        self.denselora_decoder: dict[str, nn.Linear] = {}
+        self._tuner_pairs = tuner_pairs
+        self.r: dict[str, int] = {}
+        self.scaling: dict[str, float] = {}
+        self.activation: dict[str, str] = {}
+        self.dropout: dict[str, float] = {}
+        self._disable_adapters = False
+        self.merged_adapters = []
+
+    def update_layer(self, adapter_name: str, config) -> None:
+        """Add the core of one adapter; the tuner gives it a pair once it knows all layers."""
+        self.r[adapter_name] = config.r
+        self.scaling[adapter_name] = config.denselora_alpha / config.r
+        self.activation[adapter_name] = config.activation
+        self.dropout[adapter_name] = config.denselora_dropout
+        device, _ = self._get_base_layer_device_and_dtype(self.get_base_layer())
+        # Under PEFT's low_cpu_mem_usage, parameters land on the meta device whatever is asked for.
+        self.denselora_core[adapter_name] = new_linear(config.r, config.r, device)
+        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def weights(self, adapter_name: str) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+        """The linears of E, M and D of one adapter."""
+        return (
+            self.denselora_encoder[adapter_name],
+            self.denselora_core[adapter_name],
+            self.denselora_decoder[adapter_name],
+        )
+
+    def forward(self, x: torch.Tensor, *args, **kwargs) -> torch.Tensor:
+        """x [..., in] → [..., out], in the dtype that the base layer gives."""
+        if self.disable_adapters and self.merged:
+            self.unmerge()
+        y = self.base_layer(x, *args, **kwargs)
+        if self.disable_adapters or self.merged:
+            return y
+        for name in self.active_adapters:
+            if name not in self.denselora_core:
+                continue
+            # A pair may serve layers on several devices; the core is always on the layer's own.
+            E, M, D = (linear.weight.to(x.device) for linear in self.weights(name))
+            # Autocast chooses the dtype of each product itself.
+            cast = not torch.is_autocast_enabled(x.device.type)
+            delta = denselora_delta(
+                self._cast_input_dtype(x, M.dtype) if cast else x,
+                E,
+                M,
+                D,
+                self.scaling[name],
+                self.activation[name],
+                self.dropout[name],
+                self.training,
+            )
+            y = y + delta.to(y.dtype)
+        return y
+
+    def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
+        """(α / r) · D · M · E in the layout of the base weight; ``ValueError`` if not linear."""
+        if self.activation[adapter_name] != "identity":
+            raise ValueError(
+                f"adapter {adapter_name!r} has activation={self.activation[adapter_name]!r}: its "
+                "update depends on the input, so no weight can hold it. Keep the adapter beside "
+                "the base model, or train one with activation='identity', which can be merged"
+            )
+        E, M, D = (linear.weight for linear in self.weights(adapter_name))
+        delta = self.scaling[adapter_name] * (D @ M @ E)
+        return delta.T if self.fan_in_fan_out else delta
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Add the update of linear adapters to the base weight; others raise ``ValueError``.
+
+        ``safe_merge`` checks that the sum is finite before it is stored.
+        """
+        names = check_adapters_to_merge(self, adapter_names)
+        names = [name for name in names if name in self.denselora_core]
+        deltas = [self.get_delta_weight(name) for name in names]  # all or none
+        for name, delta in zip(names, deltas, strict=True):
+            self._add_to_base_weight(delta, safe_merge, name)
+            self.merged_adapters.append(name)
+
+    def unmerge(self) -> None:
+        """Subtract what was merged."""
+        if not self.merged:
+            warnings.warn("Already unmerged. Nothing to do.", stacklevel=2)
+        while self.merged_adapters:
+            name = self.merged_adapters.pop()
+            self._add_to_base_weight(-self.get_delta_weight(name), False, name)
+
+    @torch.no_grad()
+    def _add_to_base_weight(self, delta: torch.Tensor, check: bool, adapter_name: str) -> None:
+        weight = self.get_base_weight()  # dequantised where need be
+        total = (weight.to(delta.dtype) + delta.to(weight.device)).to(weight.dtype)
+        if check and not torch.isfinite(total).all():
+            raise ValueError(f"merging adapter {adapter_name!r} gives weights that are not finite")
+        self.set_base_weight(total)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        super().delete_adapter(adapter_name)
+        for pairs in self._tuner_pairs:
+            if adapter_name in pairs:
+                del pairs[adapter_name]
+
+    def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device=None) -> None:
+        # PEFT 0.21 would also cast to the base's dtype here, which rounds fp32 weights that were
+        # just loaded with low_cpu_mem_usage; DenseLoraModel._cast_adapter_dtype sets the dtype.
+        if adapter_name not in self.denselora_core:
+            return
+        device = device or self._get_base_layer_device_and_dtype(self.get_base_layer())[0]
+        for linear in self.weights(adapter_name):
+            if not linear.weight.is_meta:
+                linear.to(device)
+
+    def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
+        return self.activation.get(adapter_name) == "identity"
+
+    def __repr__(self) -> str:
+        return "denselora." + super().__repr__()
+
+    def extra_repr(self) -> str:
+        return quantization_extra_repr(self)

@@ -1,0 +1,171 @@
+"""DenseLoraModel: puts DenseLoRA layers into a model, and owns the pairs that they share."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTuner
+from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+from torch import nn
+
+from denselora.adapter.layer import DenseLoraLayer, new_linear
+
+
+def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]:
+    """Which layers share an encoder and decoder: those that get the same name here.
+
+    ``shapes`` maps the path of each adapted layer to its (in, out) features. With ``share`` =
+
+    - "module_type": the last name of the path, so all ``q_proj`` share. This reading of the
+      paper, with a pair each for ``k_proj`` and ``v_proj`` of equal shape, is the one that gives
+      its published counts. If layers of a type differ in shape, each shape has a pair of its own
+      and every name of that type carries it: ``fc1_256x1024``.
+    - "shape": (in, out) alone, ``256x1024``, across module types.
+    - "none": the layer itself, its path with "-" for "." (which a module's name can't hold).
+    """
+    if share == "none":
+        return {path: path.replace(".", "-") for path in shapes}
+    if share == "shape":
+        return {path: f"{i}x{o}" for path, (i, o) in shapes.items()}
+    shapes_of: dict[str, set[tuple[int, int]]] = {}
+    for path, shape in shapes.items():
+        shapes_of.setdefault(path.rpartition(".")[2], set()).add(shape)
+    names = {}
+    for path, (i, o) in shapes.items():
+        module_type = path.rpartition(".")[2]
+        names[path] = module_type if len(shapes_of[module_type]) == 1 else f"{module_type}_{i}x{o}"
+    return names
+
+
+class DenseLoraModel(BaseTuner):
+    """The tuner: ``denselora_encoder`` and ``denselora_decoder`` hold the shared pairs, as
+
+        denselora_encoder[adapter name][pair name]  →  nn.Linear(in, r)
+        denselora_decoder[adapter name][pair name]  →  nn.Linear(r, out)
+
+    Arguments are PEFT's; see ``peft.get_peft_model``, which is the usual way here.
+    """
+
+    prefix = "denselora_"
+    tuner_layer_cls = DenseLoraLayer
+    target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+
+    def __init__(self, model: nn.Module, peft_config, adapter_name: str, **kwargs):
+        super().__init__(model, peft_config, adapter_name, **kwargs)
+        # PEFT 0.21 passes a bare config from inject_adapter_in_model (transformers' add_adapter
+        # and load_adapter), which throws the tuner away: there the model itself keeps the pairs.
+        if isinstance(peft_config, PeftConfig):
+            for name in ("denselora_encoder", "denselora_decoder"):
+                if name in self._modules:
+                    model.add_module(name, self._modules.pop(name))
+
+    def _create_and_replace(
+        self, config, adapter_name, target, target_name, parent, current_key, **kwargs
+    ) -> None:
+        if isinstance(target, DenseLoraLayer):
+            target.update_layer(adapter_name, config)
+            return
+        layer = DenseLoraLayer(target, (self.denselora_encoder, self.denselora_decoder))
+        layer.update_layer(adapter_name, config)
+        if adapter_name not in self.active_adapters:
+            layer.requires_grad_(False)
+        self._replace_module(parent, target_name, layer, target)
+
+    def inject_adapter(self, model: nn.Module, adapter_name: str, *args, **kwargs) -> None:
+        """Put the adapter's cores into the layers, then share pairs among them.
+
+        PEFT 0.21 calls its post-injection hook for the first adapter only, so this method, which
+        it calls for each, does the sharing.
+        """
+        if not hasattr(self, "denselora_encoder"):  # the tuner's own or, see above, the model's
+            self.denselora_encoder, self.denselora_decoder = nn.ModuleDict(), nn.ModuleDict()
+        super().inject_adapter(model, adapter_name, *args, **kwargs)
+        config = self.peft_config[adapter_name]
+        layers = {
+            path: layer
+            for path, layer in model.named_modules()
+            if isinstance(layer, DenseLoraLayer) and adapter_name in layer.denselora_core
+        }
+        names = pair_names(
+            {path: (layer.in_features, layer.out_features) for path, layer in layers.items()},
+            config.share,
+        )
+        encoders = self.denselora_encoder[adapter_name] = nn.ModuleDict()
+        decoders = self.denselora_decoder[adapter_name] = nn.ModuleDict()
+        for path, layer in layers.items():
+            name, core = names[path], layer.denselora_core[adapter_name].weight
+            if name not in encoders:
+                encoders[name] = new_linear(layer.in_features, config.r, core.device)
+                decoders[name] = new_linear(
+                    config.r, layer.out_features, core.device, zero=config.init_weights
+                )
+                encoders[name].requires_grad_(core.requires_grad)
+                decoders[name].requires_grad_(core.requires_grad)
+            layer.denselora_encoder[adapter_name] = encoders[name]
+            layer.denselora_decoder[adapter_name] = decoders[name]
+
+    def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
+        """fp32 by default, else the dtype of the base layer (PEFT's meaning of the option)."""
+        for layer in self.model.modules():
+            if isinstance(layer, DenseLoraLayer) and adapter_name in layer.denselora_core:
+                _, dtype = layer._get_base_layer_device_and_dtype(layer.get_base_layer())
+                for linear in layer.weights(adapter_name):
+                    if autocast_adapter_dtype and linear.weight.dtype.itemsize < 4:
+                        linear.to(torch.float32)
+                    elif not autocast_adapter_dtype and dtype.is_floating_point:
+                        linear.to(dtype)
+
+    # Saving and loading: PEFT 0.21's hooks. A saved key is the live one without the adapter's name.
+
+    @classmethod
+    def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
+        return _own_key(adapter_name).sub(r"\1.", key)
+
+    @classmethod
+    def _get_adapter_state_dict(
+        cls, model, config, adapter_name, state_dict, unwanted_adapter_names
+    ) -> dict[str, torch.Tensor]:
+        return {
+            **{k: v for k, v in state_dict.items() if _own_key(adapter_name).search(k)},
+            **cls._get_learnable_bias_state_dict(model, state_dict, config),
+        }
+
+    @classmethod
+    def _remap_adapter_state_dict_for_load(
+        cls, model, config, adapter_name, state_dict
+    ) -> dict[str, torch.Tensor]:
+        """Saved keys → live keys, strictly, where PEFT itself would load what it can.
+
+        Raises ``ValueError`` that names a tensor which the adapter has and the file lacks, or
+        the other way round.
+        """
+        live = model.state_dict()
+        own = cls._get_adapter_state_dict(model, config, adapter_name, live, [])
+        live_keys = {_bare(cls._remove_adapter_name_from_key(k, adapter_name)): k for k in own}
+        loaded = {live_keys.get(_bare(key), key): tensor for key, tensor in state_dict.items()}
+        problems = {
+            "missing": sorted(own.keys() - loaded.keys()),
+            "unexpected": sorted(loaded.keys() - live.keys()),
+        }
+        if any(problems.values()):
+            raise ValueError(
+                "the adapter's weights don't fit this base model and configuration: "
+                + "; ".join(
+                    f"{what} {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+                    for what, keys in problems.items()
+                    if keys
+                )
+            )
+        return loaded
+
+
+def _own_key(adapter_name: str) -> re.Pattern:
+    """Finds the adapter's name in the live keys of its own tensors."""
+    return re.compile(rf"((?:^|\.)denselora_(?:core|encoder|decoder))\.{re.escape(adapter_name)}\.")
+
+
+def _bare(key: str) -> str:
+    """A key without PeftModel's prefix, which a model under transformers' adapters doesn't have."""
+    return re.sub(r"^base_model\.(model\.)?", "", key)
