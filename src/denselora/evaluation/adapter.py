@@ -1,5 +1,6 @@
 """An adapter folder on its base model."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,15 @@ def read_training(folder: Path) -> dict[str, Any] | None:
         return json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: malformed JSON, line {error.lineno}; train again") from None
+
+
+def weights_hash(folder: Path) -> str:
+    """sha256 of the adapter's weights: what the predictions in a folder were made with."""
+    for name in ("adapter_model.safetensors", "model.safetensors"):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
 
 
 def load_adapter(

