@@ -1,0 +1,332 @@
+"""Records sorted into what may stand side by side: blocks of rows, one row per setting."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from denselora.errors import UserError
+from denselora.results.predictions import aligned_outcomes
+from denselora.results.published import PublishedTable
+from denselora.results.record import SUITES, Record
+from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+
+# Config keys that make another run of the same setting, not another setting.
+NOT_A_SETTING = {"seed", "output_dir", "run_id", "resume"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An accuracy in percent: of one run, or the mean over seeds."""
+
+    mean: float
+    std: float | None = None
+    """Sample standard deviation over seeds; None for a single one."""
+    ci95: Interval | None = None
+    """95 % interval over test rows; None for several seeds."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Our average minus LoRA's, in points."""
+
+    mean: float
+    ci95: Interval | None
+    """Of a paired bootstrap over test rows; None where predictions are missing."""
+
+    @property
+    def significant(self) -> bool | None:
+        return None if self.ci95 is None else not self.ci95[0] <= 0 <= self.ci95[1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of one method over its seeds."""
+
+    records: list[Record]
+    """Runs that count, by seed: all collapsed or none."""
+    setting: dict[str, str]
+    """What it was trained with, flattened; equal for all its runs."""
+    remark: str = ""
+    """The part of `setting` that tells it from other rows that the columns don't tell apart."""
+    collapsed: int = 0
+    """Runs of the same setting that collapsed and are shown in a row of their own."""
+    is_reference: bool = False
+    """Whether other rows' differences are to this one."""
+    to_lora: Difference | None = None
+    to_published: float | None = None
+    """Our average minus the published one, in points."""
+
+    @property
+    def method(self):
+        return self.records[0].method
+
+    @property
+    def train_rows(self) -> int | None:
+        return self.records[0].data.train_rows
+
+    @property
+    def seeds(self) -> list[int]:
+        return [record.seed for record in self.records if record.seed is not None]
+
+    @property
+    def has_collapsed(self) -> bool:
+        return self.records[0].status == "collapsed"
+
+    @property
+    def label(self) -> str:
+        collapsed = f"collapsed, seed {self.seeds[0]}" if self.has_collapsed else ""
+        remarks = ", ".join(filter(None, [self.remark, collapsed]))
+        return self.method.label + (f" ({remarks})" if remarks else "")
+
+    def cell(self, benchmark: str) -> Cell | None:
+        """One benchmark's accuracy; None unless every run has it."""
+        return _cell([record.benchmarks.get(benchmark) for record in self.records])
+
+    @property
+    def average(self) -> Cell | None:
+        """The suite's average; None unless every run has it."""
+        return _cell([record.average for record in self.records])
+
+    @property
+    def unparsed(self) -> float | None:
+        """Answers without an answer word, in percent of all rows evaluated."""
+        parts = [part for record in self.records for part in record.benchmarks.values()]
+        rows = sum(part.n for part in parts)
+        return 100 * sum(part.unparsed for part in parts) / rows if rows else None
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of one model, data, protocol and way of evaluating: these may be compared."""
+
+    rows: list[Row]
+
+    @property
+    def records(self) -> list[Record]:
+        return [record for row in self.rows for record in row.records]
+
+    @property
+    def first(self) -> Record:
+        """Any record: they agree on all that makes the block."""
+        return self.rows[0].records[0]
+
+    @property
+    def suite(self) -> str:
+        return self.first.data.suite
+
+    @property
+    def base_parameters(self) -> int:
+        return self.first.method.total - self.first.method.trainable
+
+
+def build_blocks(
+    records: Sequence[Record], published: dict[str, PublishedTable] | None = None
+) -> list[Block]:
+    """Sort records into blocks, largest model first, whole evaluations before limited ones.
+
+    `published` has the printed table of a suite by the suite's name; with it, rows of the paper's
+    protocol on the paper's data get their difference to the printed average.
+    Raises `UserError` for two records that are the same run, or that can't be compared.
+    """
+    groups = defaultdict(list)
+    for record in records:
+        groups[_block_key(record)].append(record)
+    blocks = [Block(_rows(group, published or {})) for _, group in sorted(groups.items())]
+    return sorted(
+        blocks,
+        key=lambda b: (b.suite, -b.base_parameters, -(b.first.evaluation.limit or 1e12)),
+    )
+
+
+def _block_key(record: Record) -> tuple[str, ...]:
+    protocol, evaluation = record.protocol, record.evaluation
+    return (
+        record.data.suite,
+        record.model.name,
+        record.model.label,
+        record.data.name,
+        record.data.label,
+        protocol.name,
+        str(protocol.version),
+        protocol.hash,
+        str(evaluation.limit),
+        evaluation.scoring,
+        json.dumps(evaluation.decoding, sort_keys=True),
+    )
+
+
+def _rows(records: list[Record], published: dict[str, PublishedTable]) -> list[Row]:
+    _same_test_rows(records)
+    settings = {}
+    for record in records:
+        setting = _setting(record)
+        settings.setdefault(json.dumps(setting), (setting, []))[1].append(record)
+    rows = []
+    for setting, runs in settings.values():
+        runs = sorted(runs, key=lambda run: (run.seed is not None, run.seed))
+        _one_run_per_seed(runs)
+        sound = [run for run in runs if run.status != "collapsed"]
+        collapsed = [run for run in runs if run.status == "collapsed"]
+        if sound:
+            rows.append(Row(sound, setting, collapsed=len(collapsed)))
+        rows += [Row([run], setting) for run in collapsed]
+    rows = [replace(row, remark=_remark(row, rows)) for row in rows]
+    rows.sort(key=_row_order)
+    best = [_best_lora(row, rows) for row in rows]
+    return [
+        replace(
+            row,
+            is_reference=any(row is lora for lora in best),
+            to_lora=_difference(row, lora) if lora else None,
+            to_published=_to_published(row, published),
+        )
+        for row, lora in zip(rows, best, strict=True)
+    ]
+
+
+def _row_order(row: Row):
+    name = row.method.name
+    rank = {"none": 0, "lora": 1, "denselora": 3}.get(name, 2)
+    return rank, name, row.method.r or 0, row.train_rows or 0, row.label
+
+
+def _setting(record: Record) -> dict[str, str]:
+    """What a run was trained with, apart from its seed: dotted key -> value."""
+    method = record.method
+    config = {}
+    stack = list((record.config or {}).items())
+    while stack:
+        key, value = stack.pop()
+        if key.rsplit(".", 1)[-1] in NOT_A_SETTING:
+            continue
+        if isinstance(value, dict):
+            stack += [(f"{key}.{name}", part) for name, part in value.items()]
+        else:
+            config[key] = value if isinstance(value, str) else json.dumps(value)
+    return {
+        "method": method.label,
+        "r": str(method.r),
+        "train_rows": str(record.data.train_rows),
+        "modules": "+".join(method.target_modules or []),
+        "alpha": str(method.alpha),
+        **dict(sorted(config.items())),
+        "trainable": str(method.trainable),
+    }
+
+
+def _remark(row: Row, rows: list[Row]) -> str:
+    """How a row's setting differs from rows that the columns don't tell apart; mostly nothing."""
+
+    def shown(other: Row) -> tuple:
+        """What the table's columns tell already."""
+        return other.method.label, other.method.r, other.train_rows
+
+    same = [other for other in rows if shown(other) == shown(row)]
+    keys = {key: None for other in same for key in other.setting}
+    told, remarks = set(), []
+    for key in keys:
+        values = tuple(other.setting.get(key, "–") for other in same)
+        # a key that parts the rows as an earlier one did says nothing new
+        parting = tuple(values.index(value) for value in values)
+        if any(parting) and parting not in told:
+            told.add(parting)
+            remarks.append(f"{key.rsplit('.', 1)[-1]} {row.setting.get(key, '–')}")
+    return ", ".join(remarks)
+
+
+def _best_lora(row: Row, rows: list[Row]) -> Row | None:
+    """The LoRA row that a row is measured against: the best with as many rows and its seeds.
+
+    None for that row itself.
+    """
+    if row.has_collapsed or not row.seeds:
+        return None
+    candidates = [
+        other
+        for other in rows
+        if other.method.name == "lora"
+        and other.average
+        and not other.has_collapsed
+        and other.seeds == row.seeds
+        and other.train_rows == row.train_rows
+    ]
+    best = max(candidates, key=lambda other: other.average.mean, default=None)
+    return None if best is row else best
+
+
+def _difference(row: Row, lora: Row) -> Difference | None:
+    if row.average is None:
+        return None
+    per_row = {}
+    for benchmark in SUITES[row.records[0].data.suite]:
+        files = [
+            record.beside(record.benchmarks[benchmark].predictions)
+            for record in row.records + lora.records
+        ]
+        if None in files:
+            break
+        outcomes = aligned_outcomes(files).astype(float)
+        ours, theirs = outcomes[: len(row.records)], outcomes[len(row.records) :]
+        per_row[benchmark] = ours.mean(axis=0) - theirs.mean(axis=0)
+    else:
+        low, high = paired_bootstrap(per_row)
+        return Difference(row.average.mean - lora.average.mean, (100 * low, 100 * high))
+    return Difference(row.average.mean - lora.average.mean, None)
+
+
+def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | None:
+    """Difference to the method's own printed average, where like is set against like."""
+    record = row.records[0]
+    table = published.get(record.data.suite)
+    if (
+        table is None
+        or row.average is None
+        or record.protocol.name != "paper"
+        or record.data.name != table.data
+        or (record.data.train_rows or 0) < (table.train_rows or 0)
+        or any(run.status != "complete" for run in row.records)
+    ):
+        return None
+    for trust in ("printed", "relayed"):
+        for other in table.rows:
+            same = (other.model, other.method, other.r, other.trust) == (
+                record.model.label,
+                row.method.label,
+                row.method.r,
+                trust,
+            )
+            if same and other.average is not None:
+                return row.average.mean - other.average
+    return None
+
+
+def _cell(parts: list) -> Cell | None:
+    if None in parts:
+        return None
+    mean, std = mean_and_std([100 * part.accuracy for part in parts])
+    low, high = parts[0].ci95
+    return Cell(mean, std, None if len(parts) > 1 else (100 * low, 100 * high))
+
+
+def _same_test_rows(records: list[Record]) -> None:
+    seen = {}
+    for record in records:
+        for name, part in record.benchmarks.items():
+            n, file = seen.setdefault(name, (part.n, record.file))
+            if n != part.n:
+                raise UserError(
+                    f"{file} has {n} rows of {name}, {record.file} has {part.n}: evaluate both on "
+                    "the same test file, or keep one of the records elsewhere"
+                )
+
+
+def _one_run_per_seed(runs: list[Record]) -> None:
+    for run, following in zip(runs, runs[1:], strict=False):
+        if run.seed == following.seed:
+            raise UserError(
+                f"{run.file} and {following.file} are the same setting and seed; "
+                "keep one of the records elsewhere"
+            )

@@ -1,0 +1,326 @@
+"""The run record: one JSON per run and seed, from which every table and figure is made."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import (
+    AwareDatetime,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from denselora.errors import UserError
+from denselora.results.statistics import mean_interval, wilson
+
+# benchmark key -> column heading, in the order of the paper's tables
+SUITES = {
+    "commonsense": {
+        "boolq": "BoolQ",
+        "piqa": "PIQA",
+        "social_i_qa": "SIQA",
+        "hellaswag": "HellaSwag",
+        "winogrande": "WinoGrande",
+        "ARC-Easy": "ARC-e",
+        "ARC-Challenge": "ARC-c",
+        "openbookqa": "OBQA",
+    },
+    "math": {"gsm8k": "GSM8K", "AQuA": "AQuA", "AddSub": "AddSub", "SVAMP": "SVAMP"},
+}
+
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+_keys = dataclass(
+    frozen=True,
+    kw_only=True,
+    config=ConfigDict(extra="forbid", use_attribute_docstrings=True),
+)
+
+
+@_keys
+class Model:
+    name: str
+    """The model config's name: llama3_8b."""
+    label: str
+    """As tables print it: LLaMA3-8B. Published rows are matched by it."""
+    path: str
+    """Hub id or folder the weights were read from."""
+
+
+@_keys
+class Method:
+    name: str
+    """The adapter config's name: denselora, lora, ..., none."""
+    label: str
+    """As tables print it: DenseLoRA. Published rows are matched by it."""
+    r: int | None
+    """Rank; null for the plain base and for methods without one."""
+    alpha: float | None
+    """The update is scaled by alpha / r."""
+    target_modules: list[str] | None
+    """Names of the adapted modules; null for the plain base."""
+    trainable: Count
+    """Number of trained parameters, each shared one counted once."""
+    total: int = Field(gt=0)
+    """Parameters of the base plus `trainable`."""
+    trainable_percent: float = Field(ge=0, le=100)
+    """100 * trainable / total."""
+
+    @model_validator(mode="after")
+    def _percent(self):
+        expect = 100 * self.trainable / self.total
+        _require(abs(self.trainable_percent - expect) < 1e-6, f"trainable_percent is not {expect}")
+        return self
+
+
+@_keys
+class Protocol:
+    name: str
+    """paper, clean, ..."""
+    version: str | int
+    """Grows when the protocol's meaning changes."""
+    hash: str
+    """Hash of all that the protocol fixes."""
+
+
+@_keys
+class Data:
+    name: str
+    """The data config's name: commonsense_170k."""
+    label: str
+    """As tables print it, with the split where it isn't the public one."""
+    suite: Literal["commonsense", "math"]
+    """Which benchmarks make up a table row and its average."""
+    train_rows: Count | None
+    """Rows trained on, validation rows excluded; null for the plain base."""
+
+
+@_keys
+class Evaluation:
+    limit: int | None = Field(gt=0)
+    """Rows per benchmark at most; null for all."""
+    scoring: str
+    """generate, choice, ..."""
+    decoding: dict[str, JsonValue]
+    """Every decoding field as given to generate."""
+    batch_size: int | None = Field(gt=0)
+    """Prompts decoded together; null where batches are sized by tokens."""
+
+
+@_keys
+class Git:
+    commit: str | None
+    """Hash of the code's commit; null outside a git checkout."""
+    dirty: bool | None
+    """Whether tracked files differed from it."""
+
+
+@_keys
+class Device:
+    name: str
+    """NVIDIA H200, or the CPU's name."""
+    count: int = Field(gt=0)
+    """How many took part."""
+
+
+@_keys
+class Training:
+    steps: Count
+    """Optimizer steps."""
+    epochs: float = Field(ge=0)
+    """Passes over the training rows."""
+    rows: Count
+    """Rows seen, repeats counted."""
+    tokens: Count
+    """Tokens seen, padding excluded."""
+    tokens_per_s: float | None
+    """tokens / seconds."""
+    peak_memory_gib: float | None
+    """Highest memory allocated on one device; null where it isn't known."""
+    seconds: float
+    """Wall clock of the training loop."""
+    train_loss_nats: float | None
+    """Last training loss logged; null when it was not finite."""
+    validation_loss_nats: float | None
+    """Last validation loss; null without validation rows."""
+    metrics_file: str | None
+    """Loss curve as JSONL, relative to the record's folder."""
+    change_file: str | None
+    """How far each matrix moved (change.py), relative to the record's folder; null without one."""
+    collapsed: str | None
+    """Why the run counts as collapsed (non-finite loss, ...); null when it doesn't."""
+
+
+@_keys
+class Benchmark:
+    n: int = Field(gt=0)
+    """Rows evaluated."""
+    full_n: Count
+    """Rows of the whole test set."""
+    correct: Count
+    """Rows answered right."""
+    unparsed: Count
+    """Rows without any answer word; they count as wrong."""
+    accuracy: Fraction
+    """correct / n."""
+    ci95: tuple[Fraction, Fraction]
+    """Wilson interval of `accuracy`."""
+    chance: Fraction
+    """Accuracy of guessing."""
+    predictions: str | None
+    """Predictions as JSONL, relative to the record's folder; null when they were not kept."""
+    seconds: float
+    """Wall clock of its evaluation."""
+
+    @classmethod
+    def counted(cls, *, n: int, correct: int, **rest) -> "Benchmark":
+        """The result of counting `correct` among `n` rows; `rest` are the other keys."""
+        return cls(n=n, correct=correct, accuracy=correct / n, ci95=wilson(correct, n), **rest)
+
+    @model_validator(mode="after")
+    def _counts(self):
+        _require(self.n <= self.full_n, "n is more than full_n")
+        _require(self.correct + self.unparsed <= self.n, "correct and unparsed are more than n")
+        _require(abs(self.accuracy - self.correct / self.n) < 1e-9, "accuracy is not correct / n")
+        return self
+
+
+@_keys
+class Average:
+    accuracy: Fraction
+    """Unweighted mean of the suite's accuracies."""
+    ci95: tuple[Fraction, Fraction]
+    """Its interval, from the benchmarks' intervals."""
+
+    @classmethod
+    def of(cls, benchmarks: Mapping[str, Benchmark], suite: str) -> "Average | None":
+        """The suite's average, or None while a benchmark of it is missing."""
+        if not benchmarks.keys() >= SUITES[suite].keys():
+            return None
+        parts = [benchmarks[key] for key in SUITES[suite]]
+        accuracies = [part.accuracy for part in parts]
+        return cls(
+            accuracy=sum(accuracies) / len(accuracies),
+            ci95=mean_interval(accuracies, [part.ci95 for part in parts]),
+        )
+
+
+@_keys
+class Record:
+    schema: Literal[1]
+    """Version of these keys."""
+    run_id: str = Field(min_length=1)
+    """Names the run; from its resolved config, so one config has one id."""
+    created: AwareDatetime
+    """When the evaluation ended, UTC."""
+    status: Literal["complete", "partial", "collapsed"]
+    """partial: with a limit, or not all of the suite's benchmarks."""
+    model: Model
+    method: Method
+    protocol: Protocol
+    data: Data
+    seed: int | None
+    """Seed of initialisation and data order; null for the plain base."""
+    config: dict[str, JsonValue] | None
+    """Resolved training config; null for the plain base."""
+    evaluation: Evaluation
+    git: Git
+    packages: dict[str, str]
+    """Package name -> version."""
+    device: Device
+    training: Training | None
+    """null for the plain base."""
+    benchmarks: dict[str, Benchmark]
+    """Benchmark key -> result."""
+    average: Average | None
+    """null when a benchmark of the suite is missing."""
+    file: Annotated[Path | None, Field(exclude=True)] = None
+    """Where the record was read from; not written."""
+
+    @model_validator(mode="after")
+    def _whole(self):
+        unknown = sorted(self.benchmarks.keys() - SUITES[self.data.suite].keys())
+        _require(not unknown, f"benchmarks: {unknown} are not in the {self.data.suite} suite")
+        average = Average.of(self.benchmarks, self.data.suite)
+        _require((average is None) == (self.average is None), "average: only for a whole suite")
+        if average:
+            off = abs(average.accuracy - self.average.accuracy)
+            _require(off < 1e-9, "average: accuracy is not the mean of the benchmarks' accuracies")
+        collapsed = bool(self.training and self.training.collapsed)
+        _require(
+            collapsed == (self.status == "collapsed"),
+            "status: collapsed exactly when training.collapsed says why",
+        )
+        whole = average and all(part.n == part.full_n for part in self.benchmarks.values())
+        _require(
+            whole or self.status != "complete",
+            "status: complete only when all rows of all the suite's benchmarks were evaluated",
+        )
+        return self
+
+    def beside(self, name: str | None) -> Path | None:
+        """A file the record names, if it is there."""
+        if name is None or self.file is None:
+            return None
+        path = self.file.parent / name
+        return path if path.is_file() else None
+
+
+_record = TypeAdapter(Record)
+
+
+def read_record(path: str | Path) -> Record:
+    """Read and check one record.
+
+    Raises `UserError`, naming the file and the key, for a file that isn't a valid record.
+    """
+    path = Path(path)
+    try:
+        record = _record.validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_fault(error)}") from error
+    return dataclasses.replace(record, file=path)
+
+
+def read_records(folder: str | Path) -> list[Record]:
+    """All records of a results folder, `runs/*.json`, by file name."""
+    return [read_record(path) for path in sorted(Path(folder).glob("runs/*.json"))]
+
+
+def write_record(record: Record, path: str | Path) -> None:
+    """Write a record so that `path` holds either all of it or what it held before."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(_record.dump_json(record, indent=2) + b"\n")
+        draft.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _require(holds: object, fault: str) -> None:
+    if not holds:
+        raise ValueError(fault)
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault found, with its key, on one line."""
+    first, *others = error.errors(include_url=False)
+    key = ".".join(map(str, first["loc"]))
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}{more}"

@@ -1,0 +1,324 @@
+"""Blocks written out: Markdown, LaTeX, CSV and the terminal."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+from denselora.results.blocks import Block, Cell, Row, build_blocks
+from denselora.results.published import Published, PublishedRow, PublishedTable
+from denselora.results.record import SUITES, Record
+
+MISSING = "–"
+
+# Shown only in blocks where some row has it.
+OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A block as text: the one form behind Markdown, LaTeX and the terminal."""
+
+    model: str
+    title: str
+    statement: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+
+
+def measured_sheet(block: Block) -> Sheet:
+    """The text of a block of runs."""
+    record, suite = block.first, SUITES[block.suite]
+    limit, protocol = record.evaluation.limit, record.protocol
+    rows = [_measured_cells(row, suite) for row in block.rows]
+    columns = [
+        column
+        for column in rows[0]
+        if column not in OPTIONAL or any(cells[column] != MISSING for cells in rows)
+    ]
+    if len({row.train_rows for row in block.rows} - {None}) < 2:
+        columns.remove("Training rows")
+    days = sorted({run.created.date().isoformat() for run in block.records})
+    parts = {name: part for run in block.records for name, part in run.benchmarks.items()}
+    n, full_n = (sum(getattr(part, key) for part in parts.values()) for key in ("n", "full_n"))
+    return Sheet(
+        model=record.model.label,
+        title=f"{record.model.label}, {record.data.label}, protocol {protocol.name}, "
+        f"{record.evaluation.scoring}" + (f", at most {limit} rows a benchmark" if limit else ""),
+        statement=f"Measured. Model {record.model.label}; data {record.data.label}; "
+        f"protocol {protocol.name}, version {protocol.version}, hash {protocol.hash}; "
+        f"scoring by {record.evaluation.scoring}; {n:,} of {full_n:,} test rows of "
+        f"{len(parts)} benchmarks; evaluated {' to '.join(sorted({days[0], days[-1]}))}. "
+        "Accuracy in %.",
+        columns=columns,
+        rows=[[cells[column] for column in columns] for cells in rows],
+        notes=_notes(block, columns),
+    )
+
+
+def _measured_cells(row: Row, suite: dict[str, str]) -> dict[str, str]:
+    average, method = row.average, row.method
+    seeds = str(len(row.seeds)) if row.seeds else MISSING
+    return {
+        "Method": row.label + (" †" if row.has_collapsed else ""),
+        "r": _or_missing(method.r),
+        "Trainable %": f"{method.trainable_percent:.4f}",
+        "Training rows": MISSING if row.train_rows is None else f"{row.train_rows:,}",
+        "Seeds": seeds + (f" (+{row.collapsed} †)" if row.collapsed else ""),
+        **{column: _percent(row.cell(benchmark)) for benchmark, column in suite.items()},
+        "Average": _percent(average),
+        "95 % CI": _interval(average),
+        "Δ LoRA": _difference(row),
+        "Δ published": MISSING if row.to_published is None else f"{row.to_published:+.1f}",
+        "Unparsed %": MISSING if row.unparsed is None else f"{row.unparsed:.1f}",
+    }
+
+
+def _notes(block: Block, columns: list[str]) -> list[str]:
+    notes = []
+    differences = [row.to_lora for row in block.rows if row.to_lora]
+    if "95 % CI" in columns:
+        notes.append("95 % CI: of the average, over test rows, from the Wilson intervals.")
+    if any(len(row.seeds) > 1 for row in block.rows):
+        notes.append("±: sample standard deviation over seeds.")
+    if differences:
+        reference = ", ".join(_name(row) for row in block.rows if row.is_reference)
+        notes.append(
+            "Δ LoRA: average minus that of the best LoRA row with the same seeds and as many "
+            f"training rows ({reference}), in points."
+        )
+    if any(difference.significant is False for difference in differences):
+        notes.append("ns: not significant, a paired bootstrap's 95 % interval holds 0.")
+    untested = sum(difference.significant is None for difference in differences)
+    if untested:
+        notes.append(f"{untested} of {len(differences)} differences untested: no predictions here.")
+    if "Δ published" in columns:
+        notes.append("Δ published: average minus the method's own published one, in points.")
+    dirty = sum(run.git.dirty is not False for run in block.records)
+    if dirty:
+        notes.append(f"{dirty} of {len(block.records)} runs: code not as committed, or not known.")
+    for row in block.rows:
+        if row.has_collapsed:
+            reason = row.records[0].training.collapsed
+            notes.append(f"† {_name(row)}: {reason}; counted, in no mean.")
+    return notes
+
+
+def _name(row: Row) -> str:
+    return row.label if row.method.r is None else f"{row.label} r={row.method.r}"
+
+
+def published_sheets(published: Published, suite: str) -> list[Sheet]:
+    """The text of a suite's published rows, one sheet per model."""
+    table = getattr(published, suite)
+    models = dict.fromkeys(row.model for row in table.rows)
+    return [
+        _published_sheet(model, suite, table, [row for row in table.rows if row.model == model])
+        for model in models
+    ]
+
+
+def _published_sheet(
+    model: str, suite: str, table: PublishedTable, rows: list[PublishedRow]
+) -> Sheet:
+    sources = [row.source + (f" ({row.remark})" if row.remark else "") for row in rows]
+    numbers = {source: number for number, source in enumerate(dict.fromkeys(sources), start=1)}
+    cells = []
+    for row, source in zip(rows, sources, strict=True):
+        accuracies = row.cells or [None] * len(table.columns)
+        digits = _digits([*accuracies, row.average], least=1)
+        std = "" if row.std is None else f" ± {row.std:.{digits}f}"
+        cells.append(
+            [
+                row.method,
+                _or_missing(row.r),
+                _as_printed(row.params_pct, max(2, _digits([row.params_pct], least=2))),
+                *(_as_printed(accuracy, digits) for accuracy in accuracies),
+                _as_printed(row.average, digits) + std,
+                row.trust,
+                f"[{numbers[source]}]",
+            ]
+        )
+    return Sheet(
+        model=model,
+        title=f"{model}, {suite}, published",
+        statement=f"Published, not measured here. Model {model}; data {table.data}; settings "
+        "differ between sources. Accuracy in %, as printed.",
+        columns=["Method", "r", "Trainable %", *table.columns, "Average", "Trust", "Source"],
+        rows=cells,
+        notes=[f"[{number}] {source}." for source, number in numbers.items()],
+    )
+
+
+def print_table(records: Sequence[Record], console: Console | None = None) -> None:
+    """Show measured records in the terminal, as wide as the table needs."""
+    console = console or Console()
+    for block in build_blocks(records):
+        sheet = measured_sheet(block)
+        table = Table(title=sheet.title, title_justify="left")
+        for number, column in enumerate(sheet.columns):
+            table.add_column(column, justify="right" if number else "left", no_wrap=True)
+        for row in sheet.rows:
+            table.add_row(*row)
+        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        console.width = max(console.width, needed)
+        console.print(table)
+        for line in [sheet.statement, *sheet.notes]:
+            console.print(line, markup=False, highlight=False)
+
+
+def write_tables(
+    records: Sequence[Record], published: Published, folder: str | Path
+) -> list[Path]:
+    """Write each suite's tables as <suite>.md, .tex and .csv; returns the files."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {suite: getattr(published, suite) for suite in SUITES}
+    blocks = build_blocks(records, tables)
+    written = []
+    for suite in SUITES:
+        measured = [block for block in blocks if block.suite == suite]
+        sheets = [*map(measured_sheet, measured), *published_sheets(published, suite)]
+        models = list(dict.fromkeys(sheet.model for sheet in sheets))
+        sheets.sort(key=lambda sheet: models.index(sheet.model))
+        for suffix, text in {
+            ".md": f"# {suite.capitalize()}\n\n" + "\n".join(map(_markdown, sheets)),
+            ".tex": "\n".join(map(_latex, sheets)),
+            ".csv": _csv(measured, tables[suite], suite),
+        }.items():
+            path = folder / (suite + suffix)
+            path.write_text(text, encoding="utf-8")
+            written.append(path)
+    return written
+
+
+def _markdown(sheet: Sheet) -> str:
+    rule = [":--"] + ["--:"] * (len(sheet.columns) - 1)
+    lines = ["| " + " | ".join(cells) + " |" for cells in [sheet.columns, rule, *sheet.rows]]
+    notes = "".join(f"\n{note}  " for note in sheet.notes)
+    table = "\n".join(lines)
+    return f"## {sheet.title}\n\n{sheet.statement}\n\n{table}\n" + (notes and f"{notes}\n")
+
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        **{sign: "\\" + sign for sign in "&%$#_{}"},
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "Δ": r"$\Delta$",
+        "±": r"$\pm$",
+        "†": r"$\dagger$",
+        "–": "--",
+    }
+)
+
+
+def _latex(sheet: Sheet) -> str:
+    frame = pd.DataFrame(sheet.rows, columns=sheet.columns).map(lambda text: text.translate(_LATEX))
+    frame.columns = [column.translate(_LATEX) for column in sheet.columns]
+    tabular = frame.to_latex(
+        index=False, escape=False, column_format="l" + "r" * (len(sheet.columns) - 1)
+    )
+    lines = [line.translate(_LATEX) for line in [sheet.title, sheet.statement, *sheet.notes]]
+    title, statement, *notes = lines
+    return (
+        "% needs \\usepackage{booktabs}\n"
+        "\\begin{table*}\n\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\n"
+        f"\\caption{{{title}. {statement}}}\n{tabular}"
+        + "".join(f"\\par {note}\n" for note in notes)
+        + "\\end{table*}\n"
+    )
+
+
+def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
+    rows = [_csv_row(block, row) for block in blocks for row in block.rows]
+    for row in table.rows:
+        cells = dict(zip(table.columns, row.cells or [], strict=False))
+        rows.append(
+            {"kind": "published", "model": row.model, "data": table.data, "method": row.method}
+            | {"r": row.r, "trainable_percent": row.params_pct, **cells}
+            | {"average": row.average, "average_std": row.std}
+            | {"trust": row.trust, "source": row.source, "remark": row.remark}
+        )
+    columns = [
+        *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "limit", "from", "to"),
+        *("method", "remark", "r", "trainable_percent", "train_rows", "seeds", "collapsed"),
+        *(name for column in SUITES[suite].values() for name in (column, f"{column}_std")),
+        *("average", "average_std", "average_low", "average_high"),
+        *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
+        *("unparsed_percent", "trust", "source"),
+    ]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame = frame.astype(dict.fromkeys(["r", "limit", "train_rows", "collapsed"], "Int64"))
+    return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+
+
+def _csv_row(block: Block, row: Row) -> dict:
+    record = block.first
+    days = sorted(run.created.date().isoformat() for run in row.records)
+    values = {
+        "kind": "collapsed" if row.has_collapsed else "measured",
+        "model": record.model.label,
+        "data": record.data.label,
+        "protocol": record.protocol.name,
+        "protocol_hash": record.protocol.hash,
+        "scoring": record.evaluation.scoring,
+        "limit": record.evaluation.limit,
+        "from": days[0],
+        "to": days[-1],
+        "method": row.method.label,
+        "remark": row.remark,
+        "r": row.method.r,
+        "trainable_percent": row.method.trainable_percent,
+        "train_rows": row.train_rows,
+        "seeds": " ".join(map(str, row.seeds)),
+        "collapsed": row.collapsed,
+        "to_published": row.to_published,
+        "unparsed_percent": row.unparsed,
+    }
+    for benchmark, column in SUITES[block.suite].items():
+        if cell := row.cell(benchmark):
+            values |= {column: cell.mean, f"{column}_std": cell.std}
+    if row.average:
+        low, high = row.average.ci95 or (None, None)
+        values |= {"average": row.average.mean, "average_std": row.average.std}
+        values |= {"average_low": low, "average_high": high}
+    if row.to_lora:
+        low, high = row.to_lora.ci95 or (None, None)
+        values |= {"to_lora": row.to_lora.mean, "to_lora_low": low, "to_lora_high": high}
+    return values
+
+
+def _percent(cell: Cell | None) -> str:
+    if cell is None:
+        return MISSING
+    return f"{cell.mean:.1f}" + ("" if cell.std is None else f" ± {cell.std:.1f}")
+
+
+def _interval(cell: Cell | None) -> str:
+    return MISSING if cell is None or cell.ci95 is None else "{:.1f}–{:.1f}".format(*cell.ci95)
+
+
+def _difference(row: Row) -> str:
+    if row.to_lora is None:
+        return "reference" if row.is_reference else MISSING
+    return f"{row.to_lora.mean:+.1f}" + (" ns" if row.to_lora.significant is False else "")
+
+
+def _as_printed(value: float | None, digits: int) -> str:
+    return MISSING if value is None else f"{value:.{digits}f}"
+
+
+def _digits(values: Iterable[float | None], least: int) -> int:
+    """Digits after the point that a source prints its numbers with."""
+    return max([len(repr(v).split(".")[1]) for v in values if v is not None], default=least)
+
+
+def _or_missing(value: object) -> str:
+    return MISSING if value is None else str(value)

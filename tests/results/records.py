@@ -1,0 +1,129 @@
+"""Records and predictions for the tests, as a run would leave them."""
+
+import json
+from datetime import UTC, datetime
+
+from denselora.results.record import SUITES, Average, Benchmark, Record, write_record
+
+FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
+LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
+
+
+def make_record(
+    method="denselora",
+    r=16,
+    seed=0,
+    *,
+    correct=0.5,
+    benchmarks=None,
+    model="SmolLM2-135M",
+    suite="commonsense",
+    protocol="paper",
+    limit=20,
+    train_rows=160,
+    modules=("q_proj", "k_proj", "v_proj", "up_proj", "down_proj"),
+    config=None,
+    collapsed=None,
+    data=("lab", "lab split"),
+    trainable_per_r=5_000,
+    metrics_file=None,
+    change_file=None,
+    run_id=None,
+) -> Record:
+    """A record with `correct` (a share, or a share per benchmark) of the rows right."""
+    base = method == "none"
+    run_id = run_id or f"{model}-{method}-{r}-{train_rows}-{len(modules)}-{seed}"
+    trainable = 0 if base else trainable_per_r * r
+    total = 1_000_000 + trainable
+    results = {}
+    for name in SUITES[suite] if benchmarks is None else benchmarks:
+        full_n = FULL_N.get(name, 45)
+        n = min(limit or full_n, full_n)
+        share = correct[name] if isinstance(correct, dict) else correct
+        results[name] = Benchmark.counted(
+            n=n,
+            full_n=full_n,
+            correct=round(share * n),
+            unparsed=0,
+            chance=0.25,
+            predictions=f"{run_id}/{name}.jsonl",
+            seconds=1.5,
+        )
+    average = Average.of(results, suite)
+    whole = average is not None and all(part.n == part.full_n for part in results.values())
+    training = {
+        "steps": 20,
+        "epochs": 2.0,
+        "rows": 320,
+        "tokens": 40_000,
+        "tokens_per_s": 800.0,
+        "peak_memory_gib": None,
+        "seconds": 50.0,
+        "train_loss_nats": None if collapsed else 1.25,
+        "validation_loss_nats": None,
+        "metrics_file": metrics_file,
+        "change_file": change_file,
+        "collapsed": collapsed,
+    }
+    return Record(
+        schema=1,
+        run_id=run_id,
+        created=datetime(2026, 3, 1 + (seed or 0), 12, tzinfo=UTC),
+        status="collapsed" if collapsed else "complete" if whole else "partial",
+        model={"name": model.lower(), "label": model, "path": f"hub/{model}"},
+        method={
+            "name": method,
+            "label": LABELS[method],
+            "r": None if base else r,
+            "alpha": None if base else 2.0 * r,
+            "target_modules": None if base else list(modules),
+            "trainable": trainable,
+            "total": total,
+            "trainable_percent": 100 * trainable / total,
+        },
+        protocol={"name": protocol, "version": 1, "hash": "c0ffee"},
+        data={
+            "name": data[0],
+            "label": data[1],
+            "suite": suite,
+            "train_rows": None if base else train_rows,
+        },
+        seed=None if base else seed,
+        config=None if base else {"seed": seed, "trainer": {"learning_rate": 3e-4}} | (config or {}),
+        evaluation={
+            "limit": limit,
+            "scoring": "generate",
+            "decoding": {"num_beams": 4, "max_new_tokens": 32},
+            "batch_size": 16,
+        },
+        git={"commit": "0" * 40, "dirty": False},
+        packages={"torch": "2.13.0"},
+        device={"name": "CPU", "count": 1},
+        training=None if base else training,
+        benchmarks=results,
+        average=average,
+    )
+
+
+def save(folder, *records: Record, predictions=False) -> list[Record]:
+    """Write records, and predictions that fit them, as a results folder has them."""
+    for record in records:
+        write_record(record, folder / "runs" / f"{record.run_id}.json")
+        for part in record.benchmarks.values() if predictions else ():
+            path = folder / "runs" / part.predictions
+            path.parent.mkdir(exist_ok=True)
+            # the first ones are right, so that two runs agree as far as they can
+            rows = [prediction(number, number < part.correct) for number in range(part.n)]
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return list(records)
+
+
+def prediction(number: int, correct: bool) -> dict:
+    return {
+        "id": f"row-{number}",
+        "prompt_hash": f"{number:04x}",
+        "raw": "the correct answer is answer1",
+        "parsed": "answer1",
+        "gold": "answer1" if correct else "answer2",
+        "correct": correct,
+    }

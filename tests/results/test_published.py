@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from denselora.errors import UserError
+from denselora.results.published import read_published
+from denselora.results.record import SUITES
+
+PUBLISHED = Path(__file__).parents[2] / "results" / "published.yaml"
+
+
+def test_published_columns_are_the_suites_own():
+    published = read_published(PUBLISHED)
+    for suite, columns in SUITES.items():
+        assert getattr(published, suite).columns == list(columns.values())
+
+
+def test_every_published_row_names_its_source():
+    published = read_published(PUBLISHED)
+    assert all(row.source for row in published.commonsense.rows + published.math.rows)
+
+
+def test_complete_published_rows_average_to_what_they_print():
+    # catches slips in copying; the one row whose source contradicts itself says so
+    published = read_published(PUBLISHED)
+    for row in published.commonsense.rows + published.math.rows:
+        if row.cells and None not in row.cells and "mean would be" not in row.remark:
+            assert sum(row.cells) / len(row.cells) == pytest.approx(row.average, abs=0.0751)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"trust": "rumour"}, "commonsense.rows.0.trust"),
+        ({"cells": [1.0]}, "commonsense: LoRA r=32"),
+        ({"colour": "red"}, "commonsense.rows.0.colour"),
+    ],
+)
+def test_fault_is_told_with_file_and_key(tmp_path, change, told):
+    content = yaml.safe_load(PUBLISHED.read_text())
+    content["commonsense"]["rows"][0] |= change
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError) as error:
+        read_published(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+
+
+def test_missing_or_broken_file_is_told(tmp_path):
+    path = tmp_path / "published.yaml"
+    with pytest.raises(UserError, match=r"published\.yaml: cannot be read"):
+        read_published(path)
+    path.write_text("a: [1")
+    with pytest.raises(UserError, match=r"published\.yaml: not YAML"):
+        read_published(path)

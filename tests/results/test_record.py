@@ -1,0 +1,114 @@
+import json
+
+import pytest
+
+from denselora.errors import UserError
+from denselora.results.record import Benchmark, read_record, read_records, write_record
+from tests.results.records import make_record, save
+
+
+def test_record_reads_back_as_written(tmp_path):
+    record = make_record("lora", r=8, seed=3)
+    write_record(record, tmp_path / "runs" / "a.json")
+    back = read_record(tmp_path / "runs" / "a.json")
+    assert back.file == tmp_path / "runs" / "a.json"
+    write_record(back, tmp_path / "b.json")
+    assert (tmp_path / "b.json").read_bytes() == back.file.read_bytes()
+
+
+def test_records_are_read_in_order_of_their_names(tmp_path):
+    save(tmp_path, make_record(seed=1, run_id="b"), make_record(seed=0, run_id="a"))
+    assert [record.run_id for record in read_records(tmp_path)] == ["a", "b"]
+
+
+def test_loss_that_is_not_finite_is_written_as_null(tmp_path):
+    record = make_record(collapsed="loss is not finite at step 3", benchmarks=[])
+    training = json.loads(json.dumps(vars(record.training)))
+    training["train_loss_nats"] = float("nan")
+    write_record(
+        type(record)(**{**vars(record), "training": training}),
+        tmp_path / "a.json",
+    )
+    assert read_record(tmp_path / "a.json").training.train_loss_nats is None
+
+
+def put(content, *keys, value):
+    *path, last = keys
+    for key in path:
+        content = content[key]
+    content[last] = value
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "told"),
+    [
+        (["schema"], 2, "schema"),
+        (["seed"], "0", "seed"),
+        (["method", "trainable_percent"], 3.0, "method: trainable_percent"),
+        (["benchmarks", "boolq", "correct"], 21, "benchmarks.boolq: correct"),
+        (["benchmarks", "boolq", "accuracy"], 0.9, "benchmarks.boolq: accuracy"),
+        (["benchmarks", "boolq", "accuracy"], None, "benchmarks.boolq.accuracy"),
+        (["benchmarks", "copa"], None, "benchmarks.copa"),
+        (["average", "accuracy"], 0.9, "average"),
+        (["average"], None, "average"),
+        (["status"], "complete", "status"),
+        (["training", "collapsed"], "loss is not finite", "status"),
+        (["created"], "yesterday", "created"),
+        (["comment"], "hello", "comment"),
+    ],
+)
+def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
+    (record,) = save(tmp_path, make_record(run_id="a"))
+    path = tmp_path / "runs" / "a.json"
+    content = json.loads(path.read_text())
+    put(content, *keys, value=value)
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError) as error:
+        read_record(path)
+    assert str(error.value).startswith(f"{path}: {told}")
+    assert "\n" not in str(error.value)
+
+
+def test_missing_key_is_told(tmp_path):
+    save(tmp_path, make_record(run_id="a"))
+    path = tmp_path / "runs" / "a.json"
+    content = json.loads(path.read_text())
+    del content["git"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"a\.json: git: Field required"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_file_that_is_no_record_is_told(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: "):
+        read_record(path)
+
+
+def test_record_that_cannot_be_written_leaves_nothing_behind(tmp_path):
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(UserError, match=r"a\.json: cannot be written"):
+        write_record(make_record(), tmp_path / "a.json")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_folder_that_is_a_file_is_told(tmp_path):
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_record(make_record(), tmp_path / "runs" / "a.json")
+
+
+def test_counted_benchmark_has_accuracy_and_interval():
+    part = Benchmark.counted(
+        n=4, correct=3, full_n=9, unparsed=1, chance=0.5, predictions=None, seconds=1.0
+    )
+    assert part.accuracy == 0.75
+    assert part.ci95[0] < 0.75 < part.ci95[1]
+
+
+def test_average_is_missing_while_a_benchmark_is():
+    assert make_record(benchmarks=["boolq", "piqa"]).average is None
+    assert make_record(suite="math", correct={"gsm8k": 0.2, "AQuA": 0.4, "AddSub": 0.6, "SVAMP": 1})
+    assert make_record(correct=0.5).average.accuracy == pytest.approx(0.5)

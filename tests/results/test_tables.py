@@ -1,0 +1,212 @@
+import csv
+import io
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from denselora.results.published import read_published
+from denselora.results.record import read_records
+from denselora.results.tables import print_table, write_tables
+from tests.results.records import make_record, save
+from tests.results.test_published import PUBLISHED
+
+ROOT = Path(__file__).parents[2]
+
+
+def tables(tmp_path, *records) -> dict[str, str]:
+    files = write_tables(records, read_published(PUBLISHED), tmp_path / "tables")
+    return {path.name: path.read_text() for path in files}
+
+
+def markdown_rows(text, heading):
+    """Rows of the table under the first heading that starts so: column -> cell."""
+    section = next(part for part in text.split("\n## ") if part.startswith(heading))
+    lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:1] == "|"]
+    return [dict(zip(lines[0], cells, strict=True)) for cells in lines[2:]]
+
+
+def test_row_has_method_rank_share_benchmarks_average_and_difference(tmp_path):
+    text = tables(tmp_path, make_record("lora", correct=0.4), make_record(correct=0.6))
+    lora, ours = markdown_rows(text["commonsense.md"], "SmolLM2")
+    assert ours == {
+        "Method": "DenseLoRA",
+        "r": "16",
+        "Trainable %": "7.4074",
+        "Seeds": "1",
+        **dict.fromkeys(["BoolQ", "PIQA", "SIQA", "HellaSwag", "WinoGrande"], "60.0"),
+        **dict.fromkeys(["ARC-e", "ARC-c", "OBQA"], "60.0"),
+        "Average": "60.0",
+        # 60 less 21.34 and plus 18.12 over sqrt 8: the Wilson distances of 12 in 20
+        "95 % CI": "52.5–66.4",
+        "Δ LoRA": "+20.0",
+        "Unparsed %": "0.0",
+    }
+    assert lora["Δ LoRA"] == "reference"
+
+
+def test_block_states_model_data_protocol_rows_and_dates(tmp_path):
+    text = tables(tmp_path, make_record(seed=0), make_record(seed=2))["commonsense.md"]
+    statement = text.split("\n## ")[1].splitlines()[2]
+    for fact in (
+        "Model SmolLM2-135M",
+        "data lab split",
+        "protocol paper, version 1, hash c0ffee",
+        "generate",
+        "160 of 395 test rows of 8 benchmarks",
+        "2026-03-01 to 2026-03-03",
+    ):
+        assert fact in statement
+
+
+def test_missing_cell_prints_a_dash(tmp_path):
+    text = tables(tmp_path, make_record(benchmarks=["boolq"]))["commonsense.md"]
+    (row,) = markdown_rows(text, "SmolLM2")
+    assert (row["BoolQ"], row["PIQA"], row["Average"]) == ("50.0", "–", "–")
+
+
+def test_published_rows_are_a_block_of_their_own_with_source_and_trust(tmp_path):
+    text = tables(tmp_path, make_record(model="LLaMA3-8B"))["commonsense.md"]
+    rows = markdown_rows(text, "LLaMA3-8B, commonsense, published")
+    vera = next(row for row in rows if row["Method"] == "VeRA")
+    assert (vera["SIQA"], vera["WinoGrande"], vera["Average"]) == ("–", "–", "67.7")
+    assert vera["Trust"] == "relayed"
+    assert f"{vera['Source']} note on DenseLoRA, Table 1 (WinoGrande" in text
+    measured = text.index("## LLaMA3-8B, lab split")
+    assert measured < text.index("## LLaMA3-8B, commonsense, published")
+    assert len(markdown_rows(text, "LLaMA3-8B, lab split")) == 1
+
+
+def test_published_average_that_is_not_printed_is_not_calculated(tmp_path):
+    published = read_published(PUBLISHED)
+    row = published.commonsense.rows[0]
+    object.__setattr__(row, "average", None)
+    (path, *_) = write_tables([], published, tmp_path)
+    (first, *_) = markdown_rows(path.read_text(), "LLaMA3-8B")
+    assert (first["OBQA"], first["Average"]) == ("79.0", "–")
+
+
+def test_published_numbers_keep_their_digits(tmp_path):
+    rows = markdown_rows(tables(tmp_path)["commonsense.md"], "LLaMA3-8B")
+    independent = next(row for row in rows if row["Average"] == "87.51")
+    assert independent["OBQA"] == "90.40"
+    assert any(row["Average"] == "86.48 ± 0.77" for row in rows)
+
+
+def test_seeds_print_as_mean_and_spread_with_their_number(tmp_path):
+    text = tables(tmp_path, make_record(seed=0, correct=0.5), make_record(seed=1, correct=0.6))
+    (row,) = markdown_rows(text["commonsense.md"], "SmolLM2")
+    assert (row["Seeds"], row["BoolQ"], row["Average"]) == ("2", "55.0 ± 7.1", "55.0 ± 7.1")
+
+
+def test_collapsed_run_is_marked_with_its_reason(tmp_path):
+    text = tables(
+        tmp_path,
+        make_record(seed=0),
+        make_record(seed=1, benchmarks=[], collapsed="loss is not finite at step 7"),
+    )["commonsense.md"]
+    sound, broken = markdown_rows(text, "SmolLM2")
+    assert sound["Seeds"] == "1 (+1 †)"
+    assert (broken["Method"], broken["Average"]) == ("DenseLoRA (collapsed, seed 1) †", "–")
+    assert "loss is not finite at step 7" in text
+
+
+def test_insignificant_difference_is_marked(tmp_path):
+    save(tmp_path, make_record("lora"), make_record(), predictions=True)
+    text = tables(tmp_path, *read_records(tmp_path))["commonsense.md"]
+    row = markdown_rows(text, "SmolLM2")[1]
+    assert row["Δ LoRA"] == "+0.0 ns"
+    assert "ns: not significant" in text
+
+
+def test_untested_difference_is_told(tmp_path):
+    text = tables(tmp_path, make_record("lora"), make_record())["commonsense.md"]
+    assert markdown_rows(text, "SmolLM2")[1]["Δ LoRA"] == "+0.0"
+    assert "1 of 1 differences untested" in text
+
+
+def test_latex_is_booktabs_with_nothing_left_unescaped(tmp_path):
+    text = tables(tmp_path, make_record(run_id="a_b"), make_record("lora"))["commonsense.tex"]
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == text.count(r"\begin{tabular}") == 3
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert r"commonsense\_170k" in body
+    for sign in "%_#":
+        assert body.count(sign) == body.count("\\" + sign)
+    assert body.isascii()
+
+
+def test_csv_has_measured_and_published_rows_unrounded(tmp_path):
+    text = tables(tmp_path, make_record(seed=0, correct=1 / 3, limit=None))["commonsense.csv"]
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert (rows[0]["kind"], rows[0]["r"], rows[0]["BoolQ"]) == ("measured", "16", "33.3333")
+    assert {row["kind"] for row in rows[1:]} == {"published"}
+    assert all(row["source"] for row in rows[1:])
+
+
+def test_math_has_its_own_columns(tmp_path):
+    text = tables(tmp_path, make_record(suite="math", data=("math_10k", "math_10k")))["math.md"]
+    (row,) = markdown_rows(text, "SmolLM2")
+    assert {"GSM8K", "AQuA", "AddSub", "SVAMP"} <= row.keys()
+    assert "BoolQ" not in row
+
+
+def test_terminal_shows_every_column_whatever_its_width():
+    console = Console(file=io.StringIO(), width=40)
+    print_table([make_record("lora"), make_record(seed=0)], console)
+    shown = console.file.getvalue()
+    assert "HellaSwag" in shown and "Δ LoRA" in shown and "…" not in shown
+
+
+def run_script(*overrides, python=(sys.executable,), path=str(ROOT / "src")):
+    return subprocess.run(
+        [*python, str(ROOT / "scripts" / "tables.py"), *overrides],
+        env={"PYTHONPATH": path, "PATH": "", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def results(tmp_path):
+    save(tmp_path, make_record("lora", correct=0.4), make_record(correct=0.6), predictions=True)
+    (tmp_path / "published.yaml").write_bytes(PUBLISHED.read_bytes())
+    return tmp_path
+
+
+def made_files(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for part in ("tables", "figures")
+        for path in sorted((folder / part).glob("*"))
+    }
+
+
+def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(results, tmp_path):
+    write_tables(read_records(results), read_published(PUBLISHED), results / "tables")
+    made = made_files(results)
+    shutil.rmtree(results / "tables")
+    # the same site-packages, less torch and what stands on it
+    bare = tmp_path / "site-packages"
+    bare.mkdir()
+    for entry in Path(sysconfig.get_path("purelib")).iterdir():
+        if not entry.name.startswith(("torch", "transformers", "peft", "accelerate")):
+            (bare / entry.name).symlink_to(entry)
+    path = f"{ROOT / 'src'}:{bare}"
+    done = run_script(f"results_dir={results}", python=(sys.executable, "-S"), path=path)
+    assert done.returncode == 0, done.stderr
+    assert made and made_files(results) == made
+
+
+def test_script_tells_a_bad_record_in_one_line_and_writes_nothing(results):
+    (results / "runs" / "broken.json").write_text("{")
+    done = run_script(f"results_dir={results}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "broken.json" in done.stderr
+    assert not (results / "tables").exists()
