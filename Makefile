@@ -26,8 +26,11 @@ lint: $(STAMP)  ## check style with ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)
+	$(PY) scripts/prepare_data.py $(SUITE)
+
 clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint clean
+.PHONY: help setup test lint data clean

@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from denselora.errors import UserError
 from denselora.protocol import Protocol
-from denselora.tasks import Benchmark, extract_answer
+from denselora.tasks import Benchmark
 
 Decoder = Callable[[Sequence[str]], list[str]]
 
@@ -64,16 +64,14 @@ def judge(
     benchmark: Benchmark, protocol: Protocol, number: int, prompt: str, gold: str, text: str
 ) -> dict[str, Any]:
     """One prediction: what the model wrote, what was read from it, and whether that is right."""
-    parsed = extract_answer(
-        "### Response:" + text, benchmark.answers, whole_word=protocol.whole_word_answers
-    )
+    parsed = benchmark.read("### Response:" + text, whole_word=protocol.whole_word_answers)
     return {
         "id": number,
         "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest()[:12],
         "raw": text,
         "parsed": parsed,
         "gold": gold,
-        "correct": parsed == gold,
+        "correct": benchmark.is_right(parsed, gold),
     }
 
 

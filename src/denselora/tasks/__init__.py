@@ -1,6 +1,15 @@
 """Benchmarks as data: where the rows are, which words answer, how the answer is read."""
 
-from denselora.tasks.benchmark import Benchmark, extract_answer
-from denselora.tasks.suites import COMMONSENSE, SUITES, benchmark, benchmarks
+from denselora.tasks.benchmark import Benchmark, extract_answer, extract_number
+from denselora.tasks.suites import COMMONSENSE, MATH, SUITES, benchmark, benchmarks
 
-__all__ = ["COMMONSENSE", "SUITES", "Benchmark", "benchmark", "benchmarks", "extract_answer"]
+__all__ = [
+    "COMMONSENSE",
+    "MATH",
+    "SUITES",
+    "Benchmark",
+    "benchmark",
+    "benchmarks",
+    "extract_answer",
+    "extract_number",
+]

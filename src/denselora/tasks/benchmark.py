@@ -3,6 +3,8 @@
 import re
 from dataclasses import dataclass
 
+from denselora.errors import UserError
+
 
 @dataclass(frozen=True)
 class Benchmark:
@@ -11,8 +13,9 @@ class Benchmark:
     name: the folder, which is also the name in options and records.
     label: the column head in tables.
     test_rows: rows of the published test set.
-    answers: the words that count as an answer, in the authors' order.
+    answers: the words that count as an answer, in the authors' order; none if it is a number.
     chance: accuracy (fraction) of a uniform guess among a row's options.
+    note: what a reader of its results must know.
     """
 
     name: str
@@ -20,6 +23,28 @@ class Benchmark:
     test_rows: int
     answers: tuple[str, ...]
     chance: float
+    note: str = ""
+
+    def read(self, text: str, whole_word: bool = False) -> str | None:
+        """The answer in a model's output, or None.
+
+        whole_word: an answer word counts only with a border on both sides.
+        """
+        if self.answers:
+            return extract_answer(text, self.answers, whole_word)
+        return extract_number(text)
+
+    def is_right(self, parsed: str | None, gold: str) -> bool:
+        """Whether what was read is the gold answer: words letter for letter, numbers within 0.001
+        as in LLM-Adapters' evaluate.py. UserError if a number's gold is none.
+        """
+        if self.answers:
+            return parsed == gold
+        try:
+            value = float(gold)
+        except ValueError:
+            raise UserError(f"{self.name}: the gold answer {gold!r} is not a number") from None
+        return parsed is not None and abs(float(parsed) - value) <= 0.001
 
 
 def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False) -> str | None:
@@ -29,7 +54,19 @@ def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False
     commonsense_evaluate.py does. `whole_word` asks for a border on both sides (protocol `clean`);
     without it "falsehood" counts as "false", as in the authors' script.
     """
-    response = text.rsplit("### Response:", 1)[-1].strip()
     pattern = "|".join(re.escape(word) for word in answers)
-    found = re.search(rf"\b(?:{pattern})\b" if whole_word else pattern, response)
+    found = re.search(rf"\\b(?:{pattern})\\b" if whole_word else pattern, _response(text))
     return found.group() if found else None
+
+
+def extract_number(text: str) -> str | None:
+    """The last number in a model's output, thousands' commas removed, or None.
+
+    As LLM-Adapters' evaluate.py reads it: "1,234" is 1234, "3-2" ends in -2, "1/2" in 2.
+    """
+    numbers = re.findall(r"-?\\d+\\.?\\d*", _response(text).replace(",", ""))
+    return numbers[-1] if numbers else None
+
+
+def _response(text: str) -> str:
+    return text.rsplit("### Response:", 1)[-1].strip()

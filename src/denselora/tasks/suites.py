@@ -1,7 +1,8 @@
 """The benchmark suites, in the order of the paper's tables.
 
 Answer words: commonsense_evaluate.py of LLM-Adapters, which counts answer5 among ARC's words
-(one ARC-Easy row has it as gold). Sizes: the published test files.
+(one ARC-Easy row has it as gold); its evaluate.py for AQuA's letters. Sizes: the published test
+files.
 """
 
 from denselora.errors import UserError
@@ -23,7 +24,22 @@ COMMONSENSE = (
     Benchmark("openbookqa", "OBQA", 500, _numbered("answer", 5), 1 / 4),
 )
 
-SUITES = {"commonsense": COMMONSENSE}
+MATH = (
+    Benchmark("gsm8k", "GSM8K", 1319, (), 0.0),
+    Benchmark("AQuA", "AQuA", 254, ("A", "B", "C", "D", "E"), 1 / 5),
+    Benchmark(
+        "AddSub",
+        "AddSub",
+        395,
+        (),
+        0.0,
+        note="math_10k holds test rows of AddSub (it takes in all of MAWPS), so AddSub after "
+        "training on math_10k is no test; math_7k leaves them out",
+    ),
+    Benchmark("SVAMP", "SVAMP", 1000, (), 0.0),
+)
+
+SUITES = {"commonsense": COMMONSENSE, "math": MATH}
 
 
 def benchmark(name: str) -> Benchmark:

@@ -1,0 +1,76 @@
+"""Get the published data, verified: `make data`, or with options:
+
+    python scripts/prepare_data.py [commonsense|math|all] [--offline] [--from FOLDER]
+
+Exit codes: 0 all files are there and verified; 1 the network failed or a file is not the published
+one; 2 a mistake in the options.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from denselora.data.download import FetchError
+from denselora.data.rebuild import ORIGINALS, rebuild
+from denselora.data.sources import BASE_URL, prepare, published
+from denselora.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Fetch and verify the published data files.")
+    parser.add_argument(
+        "suite", nargs="?", choices=("commonsense", "math", "all"), default="commonsense"
+    )
+    parser.add_argument("--data-dir", type=Path, default=Path("data"), metavar="FOLDER")
+    parser.add_argument("--offline", action="store_true", help="use only what is there")
+    parser.add_argument(
+        "--from",
+        dest="copy_from",
+        type=Path,
+        metavar="FOLDER",
+        help="take files from a checkout of LLM-Adapters (with --source original: from a folder "
+        "with copies of the hub's datasets) instead of the network",
+    )
+    parser.add_argument(
+        "--source",
+        choices=("llm-adapters", "original"),
+        default="llm-adapters",
+        help="original: rebuild the commonsense rows from the hub's datasets and compare the two",
+    )
+    parser.add_argument("--base-url", default=BASE_URL, help="where the published files lie below")
+    options = parser.parse_args(argv)
+    suites = ("commonsense", "math") if options.suite == "all" else (options.suite,)
+    try:
+        if options.source == "original":
+            _rebuild(options)
+        else:
+            for suite in suites:
+                prepare(
+                    published(suite),
+                    options.data_dir,
+                    copy_from=options.copy_from,
+                    offline=options.offline,
+                    base_url=options.base_url,
+                )
+    except (UserError, FetchError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> None:
+    if options.suite != "commonsense":
+        raise UserError(
+            "--source original: only commonsense can be rebuilt; the math files hold solutions "
+            "written by a model, which no original dataset has"
+        )
+    if options.offline and options.copy_from is None:
+        raise UserError(
+            "--offline --source original: name a folder of hub datasets with --from, or set "
+            "HF_HUB_OFFLINE=1 to use the cache of the datasets library"
+        )
+    rebuild(ORIGINALS, options.data_dir, mirror=options.copy_from)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The published files: where each is, what it must be, and where it goes.
+
+All come from LLM-Adapters at one commit. A file's git blob id (sha1 of "blob <size>\\0" and its
+bytes) is the one that the repository itself holds, so a download can be verified without trusting
+anybody's copy.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from denselora.data.download import FetchError, fetch
+from denselora.errors import UserError
+from denselora.tasks import SUITES
+
+REPOSITORY = "AGI-Edgerunners/LLM-Adapters"
+COMMIT = "816657208af4db747803f87ba40a4c71383fed7a"
+BASE_URL = f"https://raw.githubusercontent.com/{REPOSITORY}/{COMMIT}"
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One published file.
+
+    path: in the repository. target: below the data folder. blob: git blob id.
+    rows: length of its JSON list; None where no independent count is known (the blob id decides).
+    """
+
+    path: str
+    target: str
+    blob: str
+    rows: int | None
+
+    def verify(self, file: Path) -> int:
+        """The number of rows in `file`; FetchError naming expected and got if it is another."""
+        got = blob_id(file)
+        if got != self.blob:
+            raise FetchError(
+                f"{self.target}: not the published file: expected git blob {self.blob}, got {got} "
+                f"({file.stat().st_size:,} bytes); re-serialising or other line endings change it"
+            )
+        rows = len(json.loads(file.read_bytes()))
+        if self.rows is not None and rows != self.rows:
+            raise FetchError(f"{self.target}: expected {self.rows:,} rows, got {rows:,}")
+        return rows
+
+
+def blob_id(file: Path) -> str:
+    """The id that git gives to the file's content, as 40 hex digits."""
+    digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(file, "rb") as stream:
+        for data in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+_TRAINING = {
+    "commonsense": (
+        ("commonsense_170k.json", "529e426b33d4cdb1d0c4a275a1a7245ad081fd91", 170_420),
+    ),
+    "math": (
+        ("math_10k.json", "27dba77d6ed80aa118d78fbafa5cecd651f6d463", None),
+        ("math_7k.json", "fd93bf268b53bb644b38e71270cdf633951ba3e0", None),
+    ),
+}
+
+_TEST_BLOBS = {
+    "boolq": "6d7edb0a8e8a6566b546ccf0d98d24e48db3fdf3",
+    "piqa": "f7a1c260692ef31796d4763cb6334f316a754fed",
+    "social_i_qa": "eadf221799ca394367b144c0f86ee0436db409d2",
+    "hellaswag": "183c4920415f83ba4b793c4873a33e7e10bd1be5",
+    "winogrande": "21257263593dd4d00546e1918c88ca0f357b08ad",
+    "ARC-Easy": "6c0d30aaedaeca148df6bcd7aaacf7c31e6ad70f",
+    "ARC-Challenge": "9540685439144200b5a7e48dab9ca4655be2af09",
+    "openbookqa": "a6e69676104bcb77237388c3b5a3f0dcbb81d1e2",
+    "gsm8k": "57a7a08e10e12e975e1f972d2b8125c0d4c722b1",
+    "AQuA": "731fbb456f7a93bb4121125de09c4adcf42e5dab",
+    "AddSub": "f3996cdf4159b4e1e4b6768865a4db72105f4e2f",
+    "SVAMP": "98b8f1872db596f8aaff2c95d1d698a9fa13b94f",
+}
+
+
+def published(suite: str) -> tuple[SourceFile, ...]:
+    """The files of one suite, the training sets first."""
+    return tuple(
+        SourceFile(f"ft-training_set/{name}", f"{suite}/{name}", blob, rows)
+        for name, blob, rows in _TRAINING[suite]
+    ) + tuple(
+        SourceFile(
+            f"dataset/{one.name}/test.json",
+            f"{suite}/{one.name}/test.json",
+            _TEST_BLOBS[one.name],
+            one.test_rows,
+        )
+        for one in SUITES[suite]
+    )
+
+
+def prepare(
+    sources: Iterable[SourceFile],
+    data_dir: Path,
+    *,
+    copy_from: Path | None = None,
+    offline: bool = False,
+    base_url: str = BASE_URL,
+) -> None:
+    """Make `data_dir` hold every file, each verified; print one line per file.
+
+    A file that is already there is verified and left alone. Others come from `copy_from`, a
+    checkout of LLM-Adapters or a folder laid out like ours, or else over the network.
+
+    Raises UserError (folder or file missing, folder not writable) or FetchError (network, or a
+    file that is not the published one; a file already in `data_dir` is never overwritten).
+    """
+    if copy_from is not None and not copy_from.is_dir():
+        raise UserError(f"--from {copy_from}: no such folder")
+    for source in sources:
+        target = data_dir / source.target
+        if target.exists():
+            try:
+                rows, how = source.verify(target), "already there"
+            except FetchError as error:
+                raise FetchError(f"{error}; delete {target} to fetch it anew") from None
+        elif copy_from is not None:
+            rows, how = _copy(source, copy_from, target), f"copied from {copy_from}"
+        elif offline:
+            raise UserError(f"{target}: missing; run without --offline, or name a copy with --from")
+        else:
+            rows = fetch(f"{base_url}/{source.path}", target, source.verify)
+            how = "downloaded"
+        print(f"{target}: {rows:,} rows, verified ({how})")
+
+
+def _copy(source: SourceFile, folder: Path, target: Path) -> int:
+    """Copy one file, checked before it gets its name; the number of its rows."""
+    below_suite = source.target.split("/", 1)[1]
+    places = [folder / source.path, folder / source.target, folder / below_suite]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise UserError(
+            f"--from {folder}: holds neither {source.path} nor {below_suite}; expected a checkout "
+            f"of {REPOSITORY} or a folder with <benchmark>/test.json and the training JSON"
+        )
+    part = target.with_name(f"{target.name}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(found, part)
+        rows = source.verify(part)
+        os.replace(part, target)
+        return rows
+    except FetchError as error:
+        raise FetchError(f"--from {found}: {error}") from None
+    except OSError as error:
+        raise UserError(f"{target}: cannot be copied ({error.strerror or error})") from None
+    finally:
+        part.unlink(missing_ok=True)
