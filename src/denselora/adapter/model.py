@@ -138,22 +138,28 @@ class DenseLoraModel(BaseTuner):
     ) -> dict[str, torch.Tensor]:
         """Saved keys → live keys, strictly, where PEFT itself would load what it can.
 
-        Raises ``ValueError`` that names a tensor which the adapter has and the file lacks, or
-        the other way round.
+        Raises ``ValueError`` that names a tensor which is missing, not the adapter's, or of
+        another shape.
         """
         live = model.state_dict()
         own = cls._get_adapter_state_dict(model, config, adapter_name, live, [])
-        live_keys = {_bare(cls._remove_adapter_name_from_key(k, adapter_name)): k for k in own}
+        saved_keys = {key: cls._remove_adapter_name_from_key(key, adapter_name) for key in own}
+        live_keys = {_bare(saved): key for key, saved in saved_keys.items()}
         loaded = {live_keys.get(_bare(key), key): tensor for key, tensor in state_dict.items()}
         problems = {
-            "missing": sorted(own.keys() - loaded.keys()),
-            "unexpected": sorted(loaded.keys() - live.keys()),
+            "missing": [saved_keys[key] for key in own if key not in loaded],
+            "unexpected": [key for key in loaded if key not in live],
+            "of another shape": [
+                f"{saved_keys[key]} {list(loaded[key].shape)} for {list(own[key].shape)}"
+                for key in own
+                if key in loaded and loaded[key].shape != own[key].shape
+            ],
         }
         if any(problems.values()):
             raise ValueError(
                 "the adapter's weights don't fit this base model and configuration: "
                 + "; ".join(
-                    f"{what} {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+                    f"{what}: {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
                     for what, keys in problems.items()
                     if keys
                 )
