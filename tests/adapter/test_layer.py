@@ -34,7 +34,7 @@ def one_layer(**overrides) -> tuple[nn.Module, DenseLoraLayer]:
 def written_out(layer: DenseLoraLayer, x: torch.Tensor) -> torch.Tensor:
     """The paper's equation in plain matrix products, from the layer's own weights."""
     W0, b0 = layer.base_layer.weight, layer.base_layer.bias
-    E, M, D = (linear.weight for linear in layer.weights("default"))
+    E, M, D = (matrix.weight for matrix in layer.matrices("default"))
     alpha_over_r = 8 / 4
     return x @ W0.T + b0 + alpha_over_r * gelu(gelu(x @ E.T) @ M.T @ D.T)
 
@@ -48,7 +48,7 @@ def test_layer_is_the_equation_forward_and_backward(steps):
         model(x).square().sum().backward()
         optimizer.step()
         optimizer.zero_grad()
-    trained = [linear.weight for linear in layer.weights("default")]
+    trained = [matrix.weight for matrix in layer.matrices("default")]
     assert (trained[2].count_nonzero() > 0) == (steps > 0)
 
     results = []
@@ -119,7 +119,7 @@ def test_initialisation_is_kaiming_uniform_with_a_decoder_of_zeros():
     model = get_peft_model(
         nn.Sequential(nn.Linear(1000, 500)), denselora_config(r=100, target_modules=["0"])
     )
-    E, M, D = (linear.weight for linear in model.base_model.model[0].weights("default"))
+    E, M, D = (matrix.weight for matrix in model.base_model.model[0].matrices("default"))
     for weight, fan_in in ((E, 1000), (M, 100)):  # a = √5 gives the bound 1 / √fan_in
         bound = 1 / math.sqrt(fan_in)
         assert weight.abs().max() <= bound
@@ -162,7 +162,9 @@ def test_gradient_of_a_shared_pair_is_the_sum_over_its_layers(tokens):
     }
     with torch.no_grad():
         for layer, twin in layers.values():
-            for ours, theirs in zip(layer.weights("default"), twin.weights("default"), strict=True):
+            for ours, theirs in zip(
+                layer.matrices("default"), twin.matrices("default"), strict=True
+            ):
                 theirs.weight.copy_(ours.weight)
     for model in (shared, single):
         model(input_ids=tokens, labels=tokens).loss.backward()
@@ -170,8 +172,8 @@ def test_gradient_of_a_shared_pair_is_the_sum_over_its_layers(tokens):
         for module_type in ("q_proj", "down_proj"):
             pairs = [pair for path, pair in layers.items() if path.endswith(module_type)]
             assert len(pairs) == 2
-            total = sum(twin.weights("default")[part].weight.grad for _, twin in pairs)
-            ours = pairs[0][0].weights("default")[part].weight.grad
+            total = sum(twin.matrices("default")[part].weight.grad for _, twin in pairs)
+            ours = pairs[0][0].matrices("default")[part].weight.grad
             torch.testing.assert_close(ours, total)
 
 

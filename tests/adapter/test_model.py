@@ -79,7 +79,7 @@ def test_layers_of_a_type_share_one_encoder_and_one_decoder():
     tuner = model.base_model
     assert set(tuner.denselora_encoder["default"]) == set(TARGETS)
     for path, layer in layers_of(model).items():
-        E, _, D = layer.weights("default")
+        E, _, D = layer.matrices("default")
         module_type = path.rpartition(".")[2]
         assert E is tuner.denselora_encoder["default"][module_type]
         assert D is tuner.denselora_decoder["default"][module_type]
@@ -92,7 +92,7 @@ def test_k_and_v_have_pairs_of_their_own_though_their_shapes_are_equal():
 
 
 def test_every_layer_has_a_core_of_its_own():
-    cores = [layer.weights("default")[1].weight for layer in layers_of(adapted_llama()).values()]
+    cores = [layer.matrices("default")[1].weight for layer in layers_of(adapted_llama()).values()]
     assert len({core.data_ptr() for core in cores}) == len(cores) == 10
 
 
@@ -160,7 +160,7 @@ def test_a_loaded_adapter_gives_bit_equal_logits_and_is_tied_again(
     with torch.no_grad():
         assert torch.equal(loaded(tokens).logits, model(tokens).logits)
     for layer in layers_of(loaded).values():
-        E, _, D = layer.weights("default")
+        E, _, D = layer.matrices("default")
         assert any(E is own for own in loaded.base_model.denselora_encoder["default"].values())
         assert any(D is own for own in loaded.base_model.denselora_decoder["default"].values())
     assert not any(p.requires_grad for p in loaded.parameters())
