@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from denselora import DenseLoraConfig
 
 # Narrow and grouped-query, so that q_proj, k_proj, up_proj and down_proj all differ in shape.
 TINY = {
@@ -21,6 +24,31 @@ def tiny_llama(seed: int = 0, **overrides) -> LlamaForCausalLM:
     """A two-layer LLaMA with random weights, the same for the same seed."""
     torch.manual_seed(seed)
     return LlamaForCausalLM(LlamaConfig(**{**TINY, **overrides})).eval()
+
+
+def denselora_config(**overrides) -> DenseLoraConfig:
+    """r = 4 on the paper's five module types, dropout off so that outputs are repeatable."""
+    return DenseLoraConfig(
+        **{"r": 4, "target_modules": TARGETS, "denselora_dropout": 0.0, **overrides}
+    )
+
+
+def adapted_llama(seed: int = 0, **overrides) -> PeftModel:
+    """A tiny LLaMA under an adapter that changes its output: D, too, is drawn at random."""
+    return get_peft_model(
+        tiny_llama(seed), denselora_config(**{"init_weights": False, **overrides})
+    ).eval()
+
+
+def train(model: torch.nn.Module, tokens: torch.Tensor, steps: int = 2) -> None:
+    """A few large steps of AdamW on the tokens as their own labels; leaves the model in eval."""
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    model.train()
+    for _ in range(steps):
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
 
 
 @pytest.fixture

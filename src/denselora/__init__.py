@@ -1,5 +1,5 @@
 """DenseLoRA (ACL 2025) as a PEFT method. Importing this package registers it with PEFT."""
 
-from denselora.adapter import DenseLoraConfig, DenseLoraModel
+from denselora.adapter import DenseLoraConfig, DenseLoraModel, from_release, to_lora
 
-__all__ = ["DenseLoraConfig", "DenseLoraModel"]
+__all__ = ["DenseLoraConfig", "DenseLoraModel", "from_release", "to_lora"]

@@ -3,11 +3,14 @@
 from peft.utils import register_peft_method
 
 from denselora.adapter.config import DenseLoraConfig
+from denselora.adapter.convert import from_release, to_lora
 from denselora.adapter.layer import DenseLoraLayer
 from denselora.adapter.model import DenseLoraModel
+from denselora.adapter.transformers_keys import teach_key_of_the_pairs
 
 register_peft_method(
     name="denselora", config_cls=DenseLoraConfig, model_cls=DenseLoraModel, prefix="denselora_"
 )
+teach_key_of_the_pairs()
 
-__all__ = ["DenseLoraConfig", "DenseLoraLayer", "DenseLoraModel"]
+__all__ = ["DenseLoraConfig", "DenseLoraLayer", "DenseLoraModel", "from_release", "to_lora"]

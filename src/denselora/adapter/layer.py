@@ -64,14 +64,23 @@ def denselora_delta(
     return scaling * F.dropout(d, dropout_p, training)
 
 
-def new_linear(in_features: int, out_features: int, device: torch.device, zero: bool = False):
-    """One of E, M, D as a bias-free fp32 linear, initialised as the table above says."""
-    linear = nn.Linear(in_features, out_features, bias=False, device=device, dtype=torch.float32)
-    if zero:
-        nn.init.zeros_(linear.weight)
-    else:
-        nn.init.kaiming_uniform_(linear.weight, a=math.sqrt(5))
-    return linear
+class Matrix(nn.Module):
+    """E, M or D: a trainable fp32 weight [rows, columns], which the layers read.
+
+    Not an ``nn.Linear``, so that nothing that looks for linear layers to adapt or quantise takes
+    it for one of the model's.
+    """
+
+    def __init__(self, rows: int, columns: int, device: torch.device, zero: bool = False):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(rows, columns, device=device, dtype=torch.float32))
+        if zero:
+            nn.init.zeros_(self.weight)
+        else:
+            nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+
+    def extra_repr(self) -> str:
+        return "x".join(map(str, self.weight.shape))
 
 
 class DenseLoraLayer(nn.Module, BaseTunerLayer):
@@ -101,8 +110,8 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         self.fan_in_fan_out = isinstance(linear, Conv1D)  # GPT-2 keeps W0 as [in, out]
 
         self.denselora_core = nn.ModuleDict()
-        self.denselora_encoder: dict[str, nn.Linear] = {}
-        self.denselora_decoder: dict[str, nn.Linear] = {}
+        self.denselora_encoder: dict[str, Matrix] = {}
+        self.denselora_decoder: dict[str, Matrix] = {}
         self._tuner_pairs = tuner_pairs
         self.r: dict[str, int] = {}
         self.scaling: dict[str, float] = {}
@@ -119,11 +128,11 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         self.dropout[adapter_name] = config.denselora_dropout
         device, _ = self._get_base_layer_device_and_dtype(self.get_base_layer())
         # Under PEFT's low_cpu_mem_usage, parameters land on the meta device whatever is asked for.
-        self.denselora_core[adapter_name] = new_linear(config.r, config.r, device)
+        self.denselora_core[adapter_name] = Matrix(config.r, config.r, device)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
-    def weights(self, adapter_name: str) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
-        """The linears of E, M and D of one adapter."""
+    def matrices(self, adapter_name: str) -> tuple[Matrix, Matrix, Matrix]:
+        """E, M and D of one adapter."""
         return (
             self.denselora_encoder[adapter_name],
             self.denselora_core[adapter_name],
@@ -141,7 +150,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
             if name not in self.denselora_core:
                 continue
             # A pair may serve layers on several devices; the core is always on the layer's own.
-            E, M, D = (linear.weight.to(x.device) for linear in self.weights(name))
+            E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
             # Autocast chooses the dtype of each product itself.
             cast = not torch.is_autocast_enabled(x.device.type)
             delta = denselora_delta(
@@ -165,7 +174,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 "update depends on the input, so no weight can hold it. Keep the adapter beside "
                 "the base model, or train one with activation='identity', which can be merged"
             )
-        E, M, D = (linear.weight for linear in self.weights(adapter_name))
+        E, M, D = (matrix.weight for matrix in self.matrices(adapter_name))
         delta = self.scaling[adapter_name] * (D @ M @ E)
         return delta.T if self.fan_in_fan_out else delta
 
@@ -209,9 +218,9 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         if adapter_name not in self.denselora_core:
             return
         device = device or self._get_base_layer_device_and_dtype(self.get_base_layer())[0]
-        for linear in self.weights(adapter_name):
-            if not linear.weight.is_meta:
-                linear.to(device)
+        for matrix in self.matrices(adapter_name):
+            if not matrix.weight.is_meta:
+                matrix.to(device)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
         return self.activation.get(adapter_name) == "identity"

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 
-from denselora.adapter.layer import DenseLoraLayer, new_linear
+from denselora.adapter.layer import DenseLoraLayer, Matrix
 
 
 def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]:
@@ -42,8 +42,8 @@ def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]
 class DenseLoraModel(BaseTuner):
     """The tuner: ``denselora_encoder`` and ``denselora_decoder`` hold the shared pairs, as
 
-        denselora_encoder[adapter name][pair name]  →  nn.Linear(in, r)
-        denselora_decoder[adapter name][pair name]  →  nn.Linear(r, out)
+        denselora_encoder[adapter name][pair name]  →  E [r, in]
+        denselora_decoder[adapter name][pair name]  →  D [out, r]
 
     Arguments are PEFT's; see ``peft.get_peft_model``, which is the usual way here.
     """
@@ -60,6 +60,12 @@ class DenseLoraModel(BaseTuner):
             for name in ("denselora_encoder", "denselora_decoder"):
                 if name in self._modules:
                     model.add_module(name, self._modules.pop(name))
+
+    @staticmethod
+    def _check_target_module_exists(peft_config, key: str):
+        if key.startswith(("denselora_encoder.", "denselora_decoder.")):
+            return False  # a pair that the model keeps; its name ends in that of a module type
+        return BaseTuner._check_target_module_exists(peft_config, key)
 
     def _create_and_replace(
         self, config, adapter_name, target, target_name, parent, current_key, **kwargs
@@ -97,9 +103,9 @@ class DenseLoraModel(BaseTuner):
         for path, layer in layers.items():
             name, core = names[path], layer.denselora_core[adapter_name].weight
             if name not in encoders:
-                encoders[name] = new_linear(layer.in_features, config.r, core.device)
-                decoders[name] = new_linear(
-                    config.r, layer.out_features, core.device, zero=config.init_weights
+                encoders[name] = Matrix(config.r, layer.in_features, core.device)
+                decoders[name] = Matrix(
+                    layer.out_features, config.r, core.device, zero=config.init_weights
                 )
                 encoders[name].requires_grad_(core.requires_grad)
                 decoders[name].requires_grad_(core.requires_grad)
@@ -111,11 +117,11 @@ class DenseLoraModel(BaseTuner):
         for layer in self.model.modules():
             if isinstance(layer, DenseLoraLayer) and adapter_name in layer.denselora_core:
                 _, dtype = layer._get_base_layer_device_and_dtype(layer.get_base_layer())
-                for linear in layer.weights(adapter_name):
-                    if autocast_adapter_dtype and linear.weight.dtype.itemsize < 4:
-                        linear.to(torch.float32)
+                for matrix in layer.matrices(adapter_name):
+                    if autocast_adapter_dtype and matrix.weight.dtype.itemsize < 4:
+                        matrix.to(torch.float32)
                     elif not autocast_adapter_dtype and dtype.is_floating_point:
-                        linear.to(dtype)
+                        matrix.to(dtype)
 
     # Saving and loading: PEFT 0.21's hooks. A saved key is the live one without the adapter's name.
 
@@ -138,22 +144,28 @@ class DenseLoraModel(BaseTuner):
     ) -> dict[str, torch.Tensor]:
         """Saved keys → live keys, strictly, where PEFT itself would load what it can.
 
-        Raises ``ValueError`` that names a tensor which the adapter has and the file lacks, or
-        the other way round.
+        Raises ``ValueError`` that names a tensor which is missing, not the adapter's, or of
+        another shape.
         """
         live = model.state_dict()
         own = cls._get_adapter_state_dict(model, config, adapter_name, live, [])
-        live_keys = {_bare(cls._remove_adapter_name_from_key(k, adapter_name)): k for k in own}
+        saved_keys = {key: cls._remove_adapter_name_from_key(key, adapter_name) for key in own}
+        live_keys = {_bare(saved): key for key, saved in saved_keys.items()}
         loaded = {live_keys.get(_bare(key), key): tensor for key, tensor in state_dict.items()}
         problems = {
-            "missing": sorted(own.keys() - loaded.keys()),
-            "unexpected": sorted(loaded.keys() - live.keys()),
+            "missing": [saved_keys[key] for key in own if key not in loaded],
+            "unexpected": [key for key in loaded if key not in live],
+            "of another shape": [
+                f"{saved_keys[key]} {list(loaded[key].shape)} for {list(own[key].shape)}"
+                for key in own
+                if key in loaded and loaded[key].shape != own[key].shape
+            ],
         }
         if any(problems.values()):
             raise ValueError(
                 "the adapter's weights don't fit this base model and configuration: "
                 + "; ".join(
-                    f"{what} {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
+                    f"{what}: {keys[0]}" + (f" and {len(keys) - 1} more" if keys[1:] else "")
                     for what, keys in problems.items()
                     if keys
                 )
