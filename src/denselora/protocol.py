@@ -38,7 +38,7 @@ class Protocol:
     loss_reduction: "micro_batch_mean" averages the micro-batches' token means, "token_mean"
         averages over all tokens of the global batch.
     cutoff: tokens of a training row, EOS included if it fits.
-    overlong: "cut" ends a longer row at the cut-off, "drop" leaves it out and counts it.
+    overlong: "cut" ends a longer row at the cut-off, "drop" takes no loss from it.
     whole_word_answers: an answer word counts only with a border on both sides.
     """
 
@@ -64,7 +64,9 @@ class Protocol:
                 }
             )
         except (TypeError, KeyError) as error:
-            raise UserError(f"protocol: {error}; compare with configs/protocol/paper.yaml") from None
+            raise UserError(
+                f"protocol: {error}; compare with configs/protocol/paper.yaml"
+            ) from None
         for field, allowed in (
             ("loss_reduction", ("micro_batch_mean", "token_mean")),
             ("overlong", ("cut", "drop")),

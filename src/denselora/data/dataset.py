@@ -13,71 +13,92 @@ from denselora.protocol import Protocol
 IGNORED = -100  # the label that torch's cross-entropy leaves out
 
 
-def encode_row(
-    row: dict[str, str], tokenizer: PreTrainedTokenizerBase, protocol: Protocol
-) -> dict[str, list[int] | bool]:
-    """Token ids and labels of one training row, as the authors' finetune.py makes them.
+def encode(
+    rows: dict[str, list[str]], tokenizer: PreTrainedTokenizerBase, protocol: Protocol
+) -> dict[str, list]:
+    """Token ids and labels of training rows (columns of equal length), as in the authors'
+    finetune.py.
 
-    The whole text is tokenised at once and cut at the protocol's cut-off; EOS is appended when the
-    row is shorter than the cut-off. Without `train_on_prompt`, prompt and answer are tokenised
+    A row's whole text is tokenised at once and cut at the protocol's cut-off; EOS is appended when
+    the row is shorter than the cut-off. Without `train_on_prompt`, prompt and answer are tokenised
     apart, so that the answer's first token is the one that decoding after the prompt makes, and the
-    prompt's labels are ignored.
+    prompt's labels are ignored. With `overlong: drop` a longer row keeps its place in its batch and
+    carries no loss.
 
-    Returns input_ids, labels (equal length, at most the cut-off) and `overlong`.
+    Returns input_ids and labels (equal length, at most the cut-off) and `overlong` for each row.
     """
-    prompt, answer = protocol.training_text(row)
+    texts = [
+        protocol.training_text({"instruction": instruction, "input": given, "output": output})
+        for instruction, given, output in zip(
+            rows["instruction"], rows["input"], rows["output"], strict=True
+        )
+    ]
+    prompts, answers = map(list, zip(*texts, strict=True))
     if protocol.train_on_prompt:
-        ids = tokenizer(prompt + answer)["input_ids"]
-        prompt_length = 0
+        ids = tokenizer([prompt + answer for prompt, answer in texts])["input_ids"]
+        masked = [0] * len(ids)
     else:
-        ids = tokenizer(prompt)["input_ids"]
-        prompt_length = len(ids)
-        ids = ids + tokenizer(answer, add_special_tokens=False)["input_ids"]
-    if ids[-1] != tokenizer.eos_token_id and len(ids) < protocol.cutoff:
-        ids = [*ids, tokenizer.eos_token_id]
-        overlong = False
-    else:
-        overlong = len(ids) > protocol.cutoff
-    ids = ids[: protocol.cutoff]
-    labels = [IGNORED] * min(prompt_length, len(ids)) + ids[prompt_length:]
+        heads = tokenizer(prompts)["input_ids"]
+        tails = tokenizer(answers, add_special_tokens=False)["input_ids"]
+        ids = [head + tail for head, tail in zip(heads, tails, strict=True)]
+        masked = [len(head) for head in heads]
+    overlong = [len(row) > protocol.cutoff for row in ids]
+    ids = [_ended(row[: protocol.cutoff], tokenizer.eos_token_id, protocol.cutoff) for row in ids]
+    if protocol.overlong == "drop":
+        masked = [protocol.cutoff if long else n for n, long in zip(masked, overlong, strict=True)]
+    labels = [[IGNORED] * min(n, len(row)) + row[n:] for n, row in zip(masked, ids, strict=True)]
     return {"input_ids": ids, "labels": labels, "overlong": overlong}
+
+
+def _ended(ids: list[int], eos: int, cutoff: int) -> list[int]:
+    return [*ids, eos] if len(ids) < cutoff and ids[-1] != eos else ids
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Tokenised rows, held as the `datasets` library holds them (memory-mapped when cached)."""
+    """Tokenised rows by their number in the file.
 
-    rows: Dataset
+    Only the rows that a run will use are tokenised, so that a short run starts at once.
+    overlong: how many are longer than the cut-off.
+    """
+
+    encoded: Dataset
+    place: dict[int, int]
     overlong: int
-    dropped: int
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.encoded)
+
+    def __getitem__(self, number: int) -> dict[str, list[int]]:
+        """input_ids and labels of the row with that number."""
+        return self.encoded[self.place[number]]
 
 
 def tokenise(
-    rows: Dataset, tokenizer: PreTrainedTokenizerBase, protocol: Protocol, source: str
+    rows: Dataset,
+    numbers: Sequence[int],
+    tokenizer: PreTrainedTokenizerBase,
+    protocol: Protocol,
+    source: str,
 ) -> TrainingSet:
-    """Encode all rows; `overlong: drop` leaves out those longer than the cut-off.
+    """Encode the rows with these numbers.
 
-    Raises UserError naming `source` if nothing is left.
+    Raises UserError naming `source` if no token of them carries loss.
     """
-    encoded = rows.map(
-        encode_row,
+    encoded = rows.select(numbers).map(
+        encode,
+        batched=True,
         fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
         remove_columns=rows.column_names,
         desc="tokenising",
     )
     overlong = sum(encoded["overlong"])
-    dropped = 0
-    if protocol.overlong == "drop" and overlong:
-        encoded = encoded.filter(lambda overlong: not overlong, input_columns="overlong")
-        dropped = overlong
-    if not len(encoded):
+    if protocol.overlong == "drop" and overlong == len(encoded):
         raise UserError(
             f"{source}: every row is longer than protocol.cutoff={protocol.cutoff}; raise it"
         )
-    return TrainingSet(encoded.remove_columns("overlong"), overlong, dropped)
+    place = {number: place for place, number in enumerate(numbers)}
+    return TrainingSet(encoded.remove_columns("overlong"), place, overlong)
 
 
 def collate(

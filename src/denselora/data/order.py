@@ -4,6 +4,7 @@ Sorting by a hash uses no random generator, so the order can't depend on what el
 numbers, nor on the version of Python, numpy or torch.
 """
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 
@@ -18,11 +19,11 @@ class Schedule:
     Batches run across the border of epochs, so each has exactly `batch` rows; at most batch-1 rows
     at the very end of the run go unused.
 
-    rows: rows in the training set. seed: the data seed. batch: rows per optimizer step.
+    numbers: the training rows. seed: the data seed. batch: rows per optimizer step.
     """
 
-    def __init__(self, rows: int, seed: int, batch: int):
-        self.rows, self.seed, self.batch = rows, seed, batch
+    def __init__(self, numbers: Sequence[int], seed: int, batch: int):
+        self.numbers, self.seed, self.batch = numbers, seed, batch
         self._orders: dict[int, list[int]] = {}
 
     def __getitem__(self, step: int) -> list[int]:
@@ -31,10 +32,16 @@ class Schedule:
         return [self._row(at) for at in range(start, start + self.batch)]
 
     def _row(self, at: int) -> int:
-        epoch, place = divmod(at, self.rows)
+        epoch, place = divmod(at, len(self.numbers))
         if epoch not in self._orders:
             self._orders = {
                 known: order for known, order in self._orders.items() if known >= epoch - 1
             }
-            self._orders[epoch] = shuffled(self.rows, self.seed, epoch)
-        return self._orders[epoch][place]
+            self._orders[epoch] = shuffled(len(self.numbers), self.seed, epoch)
+        return self.numbers[self._orders[epoch][place]]
+
+    def used(self, steps: int) -> list[int]:
+        """The rows that a run of so many steps uses, ascending."""
+        if steps * self.batch >= len(self.numbers):
+            return sorted(self.numbers)
+        return sorted(number for step in range(steps) for number in self[step])

@@ -9,9 +9,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from denselora.protocol import Decoding
 
 
-def generation_config(
-    decoding: Decoding, tokenizer: PreTrainedTokenizerBase
-) -> GenerationConfig:
+def generation_config(decoding: Decoding, tokenizer: PreTrainedTokenizerBase) -> GenerationConfig:
     """Deterministic decoding with every field that decides it set here, none inherited."""
     return GenerationConfig(
         num_beams=decoding.num_beams,

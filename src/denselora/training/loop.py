@@ -74,7 +74,9 @@ class Loop:
                 last = progress.step == self.steps
                 metrics = {
                     "step": progress.step,
-                    "epoch": progress.step * settings.global_batch_size / len(self.rows),
+                    "epoch": progress.step
+                    * settings.global_batch_size
+                    / len(self.schedule.numbers),
                     "loss_nats": loss,
                     "learning_rate": learning_rate,
                     "grad_norm": float(norm),
@@ -98,7 +100,7 @@ class Loop:
         """Token mean of the validation rows' loss in nats, dropout off."""
         self.model.eval()
         loss = tokens = 0.0
-        rows, size = self.validation.rows, self.settings.micro_batch_size
+        rows, size = self.validation.encoded, self.settings.micro_batch_size
         with torch.no_grad():
             for start in range(0, len(rows), size):
                 batch = [rows[i] for i in range(start, min(start + size, len(rows)))]
@@ -114,7 +116,7 @@ class Loop:
         Returns its loss in nats and its real tokens, over all processes.
         """
         size = self.settings.micro_batch_size
-        rows = [self.rows.rows[i] for i in numbers]
+        rows = [self.rows[number] for number in numbers]
         micro_batches = [rows[i : i + size] for i in range(0, len(rows), size)]
         divisors = denominators(micro_batches, self.loss_reduction)
         processes = self.accelerator.num_processes
@@ -136,5 +138,3 @@ class Loop:
     def _on_device(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         batch = collate(rows, pad_id=0)
         return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
-
-

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import get_linear_schedule_with_warmup
 
 from denselora import provenance
-from denselora.data.dataset import TrainingSet, tokenise
+from denselora.data.dataset import tokenise
 from denselora.data.order import Schedule, shuffled
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
@@ -82,15 +82,15 @@ def train(cfg: DictConfig) -> Path:
             f"{train_file} has {len(raw)} rows; lower it"
         )
     held_out = sorted(order[: settings.validation_rows])
-    kept = sorted(order[settings.validation_rows :])
+    schedule = Schedule(
+        sorted(order[settings.validation_rows :]), config["seed"], settings.global_batch_size
+    )
+    steps = settings.steps(len(schedule.numbers))
     with accelerator.main_process_first():
-        rows = tokenise(raw.select(kept), tokenizer, protocol, str(train_file))
-        validation = (
-            tokenise(raw.select(held_out), tokenizer, protocol, str(train_file))
-            if held_out
-            else None
-        )
-    steps = settings.steps(len(rows))
+        rows = tokenise(raw, schedule.used(steps), tokenizer, protocol, str(train_file))
+        validation = None
+        if held_out:
+            validation = tokenise(raw, held_out, tokenizer, protocol, str(train_file))
 
     # 4. Optimizer and schedule.
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -156,7 +156,7 @@ def train(cfg: DictConfig) -> Path:
         scheduler=scheduler,
         rows=rows,
         validation=validation,
-        schedule=Schedule(len(rows), config["seed"], settings.global_batch_size),
+        schedule=schedule,
         settings=settings,
         loss_reduction=protocol.loss_reduction,
         steps=steps,
@@ -262,10 +262,8 @@ def _print_plan(identity, method, rows, settings, micro_batches, steps, start) -
         f"{method['label']}: {method['trainable']:,} trainable of {method['total']:,} parameters "
         f"({method['trainable_percent']:.4f} %)"
     )
-    cut = f", {rows.overlong} longer than the cut-off" if rows.overlong else ""
-    dropped = f", {rows.dropped} of them left out" if rows.dropped else ""
     print(
-        f"{len(rows):,} rows{cut}{dropped}; {steps} steps of {settings.global_batch_size} rows "
+        f"{len(rows):,} rows, {rows.overlong:,} of them longer than the cut-off; {steps} steps of {settings.global_batch_size} rows "
         f"({settings.micro_batch_size} × {micro_batches} a process)"
         + (f"; continuing after step {start}" if start else "")
     )
