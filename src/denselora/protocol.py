@@ -71,10 +71,9 @@ class Protocol:
             ("loss_reduction", ("micro_batch_mean", "token_mean")),
             ("overlong", ("cut", "drop")),
         ):
-            if getattr(protocol, field) not in allowed:
-                raise UserError(
-                    f"protocol.{field}={getattr(protocol, field)!r}: use one of {', '.join(allowed)}"
-                )
+            value = getattr(protocol, field)
+            if value not in allowed:
+                raise UserError(f"protocol.{field}={value!r}: use one of {', '.join(allowed)}")
         for field, value in (
             ("cutoff", protocol.cutoff),
             ("decoding.num_beams", protocol.decoding.num_beams),

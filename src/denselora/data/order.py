@@ -40,6 +40,10 @@ class Schedule:
             self._orders[epoch] = shuffled(len(self.numbers), self.seed, epoch)
         return self.numbers[self._orders[epoch][place]]
 
+    def epochs(self, steps: int) -> float:
+        """Passes over the rows after so many steps."""
+        return steps * self.batch / len(self.numbers)
+
     def used(self, steps: int) -> list[int]:
         """The rows that a run of so many steps uses, ascending."""
         if steps * self.batch >= len(self.numbers):

@@ -50,9 +50,10 @@ def load_adapter(
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
     if training and not same_base(training["base"], fingerprint(base)):
+        made_for = training["config"]["model"]["path"]
         raise UserError(
-            f"adapter_path={folder}: made for another base ({training['config']['model']['path']}), "
-            f"not for model.path={base_path}; choose that model"
+            f"adapter_path={folder}: made for another base ({made_for}), not for "
+            f"model.path={base_path}; choose that model"
         )
     try:
         model = peft.PeftModel.from_pretrained(base, str(folder))
@@ -69,9 +70,9 @@ def load_adapter(
 def check_effect(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt: str, folder: Path
 ) -> None:
-    """Raise UserError if the adapter leaves the logits of a prompt exactly as the base has them.
+    """Raise UserError if the adapter leaves a prompt's logits exactly as the base has them.
 
-    Such an adapter was never trained, or its weights were not loaded; its score would be the base's.
+    Such an adapter was never trained, or its weights were not loaded: it would score as the base.
     """
     batch = tokenizer([prompt], return_tensors="pt").to(model.device)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}

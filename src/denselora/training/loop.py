@@ -74,9 +74,7 @@ class Loop:
                 last = progress.step == self.steps
                 metrics = {
                     "step": progress.step,
-                    "epoch": progress.step
-                    * settings.global_batch_size
-                    / len(self.schedule.numbers),
+                    "epoch": self.schedule.epochs(progress.step),
                     "loss_nats": loss,
                     "learning_rate": learning_rate,
                     "grad_norm": float(norm),

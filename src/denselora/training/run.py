@@ -263,7 +263,8 @@ def _print_plan(identity, method, rows, settings, micro_batches, steps, start) -
         f"({method['trainable_percent']:.4f} %)"
     )
     print(
-        f"{len(rows):,} rows, {rows.overlong:,} of them longer than the cut-off; {steps} steps of {settings.global_batch_size} rows "
+        f"{len(rows):,} rows, {rows.overlong:,} of them longer than the cut-off; "
+        f"{steps} steps of {settings.global_batch_size} rows "
         f"({settings.micro_batch_size} × {micro_batches} a process)"
         + (f"; continuing after step {start}" if start else "")
     )
