@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import hydra
 from hydra.errors import HydraException
@@ -25,16 +26,24 @@ def entry_point(config_name: str) -> Callable:
             composed = hydra.main(
                 version_base="1.3", config_path="../configs", config_name=config_name
             )
-            try:
-                composed(main)()
-            except UserError as error:
-                _stop(str(error))
-            except (HydraException, OmegaConfBaseException) as error:
-                _stop(re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip()))
+            with _told_in_one_line():  # what Hydra finds
+                composed(
+                    _told_in_one_line()(main)
+                )()  # what main finds, before Hydra comments on it
 
         return run
 
     return decorate
+
+
+@contextmanager
+def _told_in_one_line():
+    try:
+        yield
+    except UserError as error:
+        _stop(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        _stop(re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip()))
 
 
 def _stop(message: str) -> None:

@@ -1,5 +1,6 @@
 """Writing results so that a stop in the middle leaves nothing half-written."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -28,8 +29,13 @@ def check_writable(folder: Path, option: str) -> None:
 def write_text(file: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     partial = file.with_name(file.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, file)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def write_json(file: Path, content: Any) -> None:

@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 
-from denselora.results.record import SUITES, Average, Benchmark, Record, write_record
+from denselora.results.record import COLUMNS, Average, Benchmark, Record, write_record
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
@@ -36,7 +36,7 @@ def make_record(
     trainable = 0 if base else trainable_per_r * r
     total = 1_000_000 + trainable
     results = {}
-    for name in SUITES[suite] if benchmarks is None else benchmarks:
+    for name in COLUMNS[suite] if benchmarks is None else benchmarks:
         full_n = FULL_N.get(name, 45)
         n = min(limit or full_n, full_n)
         share = correct[name] if isinstance(correct, dict) else correct
@@ -54,7 +54,7 @@ def make_record(
     training = {
         "steps": 20,
         "epochs": 2.0,
-        "rows": 320,
+        "rows": train_rows,
         "tokens": 40_000,
         "tokens_per_s": 800.0,
         "peak_memory_gib": None,
@@ -89,7 +89,9 @@ def make_record(
             "train_rows": None if base else train_rows,
         },
         seed=None if base else seed,
-        config=None if base else {"seed": seed, "trainer": {"learning_rate": 3e-4}} | (config or {}),
+        config=None
+        if base
+        else {"seed": seed, "trainer": {"learning_rate": 3e-4}} | (config or {}),
         evaluation={
             "limit": limit,
             "scoring": "generate",
@@ -120,7 +122,7 @@ def save(folder, *records: Record, predictions=False) -> list[Record]:
 
 def prediction(number: int, correct: bool) -> dict:
     return {
-        "id": f"row-{number}",
+        "id": number,
         "prompt_hash": f"{number:04x}",
         "raw": "the correct answer is answer1",
         "parsed": "answer1",

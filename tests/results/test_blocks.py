@@ -5,7 +5,7 @@ import pytest
 from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.published import read_published
-from denselora.results.record import SUITES, read_records
+from denselora.results.record import COLUMNS, read_records
 from tests.results.records import make_record, save
 from tests.results.test_published import PUBLISHED
 
@@ -35,7 +35,7 @@ def test_runs_that_may_not_be_compared_are_in_blocks_of_their_own(other):
 
 
 def test_average_is_over_benchmarks_not_rows():
-    shares = dict.fromkeys(SUITES["commonsense"], 0.0) | {"hellaswag": 1.0}
+    shares = dict.fromkeys(COLUMNS["commonsense"], 0.0) | {"hellaswag": 1.0}
     (row,) = rows_of(make_record(correct=shares, limit=None))
     assert row.average.mean == pytest.approx(100 / 8)
 

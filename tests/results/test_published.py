@@ -5,14 +5,14 @@ import yaml
 
 from denselora.errors import UserError
 from denselora.results.published import read_published
-from denselora.results.record import SUITES
+from denselora.results.record import COLUMNS
 
 PUBLISHED = Path(__file__).parents[2] / "results" / "published.yaml"
 
 
 def test_published_columns_are_the_suites_own():
     published = read_published(PUBLISHED)
-    for suite, columns in SUITES.items():
+    for suite, columns in COLUMNS.items():
         assert getattr(published, suite).columns == list(columns.values())
 
 

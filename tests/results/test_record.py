@@ -58,7 +58,7 @@ def put(content, *keys, value):
     ],
 )
 def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
-    (record,) = save(tmp_path, make_record(run_id="a"))
+    save(tmp_path, make_record(run_id="a"))
     path = tmp_path / "runs" / "a.json"
     content = json.loads(path.read_text())
     put(content, *keys, value=value)

@@ -153,6 +153,7 @@ def test_math_has_its_own_columns(tmp_path):
     (row,) = markdown_rows(text, "SmolLM2")
     assert {"GSM8K", "AQuA", "AddSub", "SVAMP"} <= row.keys()
     assert "BoolQ" not in row
+    assert "AddSub: math_10k holds test rows of AddSub" in text
 
 
 def test_terminal_shows_every_column_whatever_its_width():

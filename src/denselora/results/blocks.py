@@ -4,17 +4,17 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from itertools import pairwise
 
 from denselora.errors import UserError
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
-from denselora.results.record import SUITES, Record
+from denselora.results.record import COLUMNS, Record
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+from denselora.run_id import NOT_PART
 
 # Config keys that make another run of the same setting, not another setting.
-NOT_A_SETTING = {"seed", "output_dir", "run_id", "resume"}
+NOT_A_SETTING = {"seed", *NOT_PART}
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def _setting(record: Record) -> dict[str, str]:
     stack = list((record.config or {}).items())
     while stack:
         key, value = stack.pop()
-        if key.rsplit(".", 1)[-1] in NOT_A_SETTING:
+        if key in NOT_A_SETTING:
             continue
         if isinstance(value, dict):
             stack += [(f"{key}.{name}", part) for name, part in value.items()]
@@ -261,7 +261,7 @@ def _difference(row: Row, lora: Row) -> Difference | None:
     if row.average is None:
         return None
     per_row = {}
-    for benchmark in SUITES[row.records[0].data.suite]:
+    for benchmark in COLUMNS[row.records[0].data.suite]:
         files = [
             record.beside(record.benchmarks[benchmark].predictions)
             for record in row.records + lora.records
@@ -278,7 +278,7 @@ def _difference(row: Row, lora: Row) -> Difference | None:
 
 
 def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | None:
-    """Difference to the method's own printed average, where like is set against like."""
+    """Difference to the printed average, where published.yaml says that like meets like."""
     record = row.records[0]
     table = published.get(record.data.suite)
     if (
@@ -286,8 +286,9 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
         or row.average is None
         or record.protocol.name != "paper"
         or record.data.name != table.data
-        or (record.data.train_rows or 0) < (table.train_rows or 0)
+        or (row.train_rows or 0) < (table.train_rows or 0)
         or any(run.status != "complete" for run in row.records)
+        or any(run.training is None or round(run.training.epochs) < 2 for run in row.records)
     ):
         return None
     for trust in ("printed", "relayed"):
@@ -324,7 +325,7 @@ def _same_test_rows(records: list[Record]) -> None:
 
 
 def _one_run_per_seed(runs: list[Record]) -> None:
-    for run, following in zip(runs, runs[1:], strict=False):
+    for run, following in pairwise(runs):
         if run.seed == following.seed:
             raise UserError(
                 f"{run.file} and {following.file} are the same setting and seed; "

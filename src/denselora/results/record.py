@@ -1,8 +1,6 @@
 """The run record: one JSON per run and seed, from which every table and figure is made."""
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,21 +17,14 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from denselora.errors import UserError
+from denselora.folders import write_text
 from denselora.results.statistics import mean_interval, wilson
+from denselora.tasks import SUITES
 
-# benchmark key -> column heading, in the order of the paper's tables
-SUITES = {
-    "commonsense": {
-        "boolq": "BoolQ",
-        "piqa": "PIQA",
-        "social_i_qa": "SIQA",
-        "hellaswag": "HellaSwag",
-        "winogrande": "WinoGrande",
-        "ARC-Easy": "ARC-e",
-        "ARC-Challenge": "ARC-c",
-        "openbookqa": "OBQA",
-    },
-    "math": {"gsm8k": "GSM8K", "AQuA": "AQuA", "AddSub": "AddSub", "SVAMP": "SVAMP"},
+# suite -> benchmark key -> column heading, in the order of the paper's tables
+COLUMNS = {
+    suite: {benchmark.name: benchmark.label for benchmark in benchmarks}
+    for suite, benchmarks in SUITES.items()
 }
 
 Count = Annotated[int, Field(ge=0)]
@@ -98,10 +89,15 @@ class Data:
     """The data config's name: commonsense_170k."""
     label: str
     """As tables print it, with the split where it isn't the public one."""
-    suite: Literal["commonsense", "math"]
-    """Which benchmarks make up a table row and its average."""
+    suite: str
+    """Which benchmarks make up a table row and its average: commonsense, math."""
     train_rows: Count | None
     """Rows trained on, validation rows excluded; null for the plain base."""
+
+    @model_validator(mode="after")
+    def _known(self):
+        _require(self.suite in COLUMNS, f"suite: {self.suite} is not one of {', '.join(COLUMNS)}")
+        return self
 
 
 @_keys
@@ -139,7 +135,7 @@ class Training:
     epochs: float = Field(ge=0)
     """Passes over the training rows."""
     rows: Count
-    """Rows seen, repeats counted."""
+    """Rows trained on, validation rows excluded."""
     tokens: Count
     """Tokens seen, padding excluded."""
     tokens_per_s: float | None
@@ -154,8 +150,8 @@ class Training:
     """Last validation loss; null without validation rows."""
     metrics_file: str | None
     """Loss curve as JSONL, relative to the record's folder."""
-    change_file: str | None
-    """How far each matrix moved (change.py), relative to the record's folder; null without one."""
+    change_file: str | None = None
+    """How far each matrix moved (see change.py), relative to the record's folder."""
     collapsed: str | None
     """Why the run counts as collapsed (non-finite loss, ...); null when it doesn't."""
 
@@ -204,9 +200,9 @@ class Average:
     @classmethod
     def of(cls, benchmarks: Mapping[str, Benchmark], suite: str) -> "Average | None":
         """The suite's average, or None while a benchmark of it is missing."""
-        if not benchmarks.keys() >= SUITES[suite].keys():
+        if not benchmarks.keys() >= COLUMNS[suite].keys():
             return None
-        parts = [benchmarks[key] for key in SUITES[suite]]
+        parts = [benchmarks[key] for key in COLUMNS[suite]]
         accuracies = [part.accuracy for part in parts]
         return cls(
             accuracy=sum(accuracies) / len(accuracies),
@@ -248,7 +244,7 @@ class Record:
 
     @model_validator(mode="after")
     def _whole(self):
-        unknown = sorted(self.benchmarks.keys() - SUITES[self.data.suite].keys())
+        unknown = sorted(self.benchmarks.keys() - COLUMNS[self.data.suite].keys())
         _require(not unknown, f"benchmarks: {unknown} are not in the {self.data.suite} suite")
         average = Average.of(self.benchmarks, self.data.suite)
         _require((average is None) == (self.average is None), "average: only for a whole suite")
@@ -301,16 +297,11 @@ def read_records(folder: str | Path) -> list[Record]:
 def write_record(record: Record, path: str | Path) -> None:
     """Write a record so that `path` holds either all of it or what it held before."""
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(_record.dump_json(record, indent=2) + b"\n")
-        draft.replace(path)
+        write_text(path, _record.dump_json(record, indent=2).decode() + "\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()
 
 
 def _require(holds: object, fault: str) -> None:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from denselora.results.blocks import Block, Cell, Row, build_blocks
 from denselora.results.published import Published, PublishedRow, PublishedTable
-from denselora.results.record import SUITES, Record
+from denselora.results.record import COLUMNS, Record
+from denselora.tasks import SUITES
 
 MISSING = "–"
 
@@ -33,7 +34,7 @@ class Sheet:
 
 def measured_sheet(block: Block) -> Sheet:
     """The text of a block of runs."""
-    record, suite = block.first, SUITES[block.suite]
+    record, suite = block.first, COLUMNS[block.suite]
     limit, protocol = record.evaluation.limit, record.protocol
     rows = [_measured_cells(row, suite) for row in block.rows]
     columns = [
@@ -99,6 +100,10 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
         notes.append(f"{untested} of {len(differences)} differences untested: no predictions here.")
     if "Δ published" in columns:
         notes.append("Δ published: average minus the method's own published one, in points.")
+    shown = {name for run in block.records for name in run.benchmarks}
+    for benchmark in SUITES[block.suite]:
+        if benchmark.note and benchmark.name in shown:
+            notes.append(f"{benchmark.label}: {benchmark.note}.")
     dirty = sum(run.git.dirty is not False for run in block.records)
     if dirty:
         notes.append(f"{dirty} of {len(block.records)} runs: code not as committed, or not known.")
@@ -172,16 +177,14 @@ def print_table(records: Sequence[Record], console: Console | None = None) -> No
             console.print(line, markup=False, highlight=False)
 
 
-def write_tables(
-    records: Sequence[Record], published: Published, folder: str | Path
-) -> list[Path]:
+def write_tables(records: Sequence[Record], published: Published, folder: str | Path) -> list[Path]:
     """Write each suite's tables as <suite>.md, .tex and .csv; returns the files."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {suite: getattr(published, suite) for suite in SUITES}
+    tables = {suite: getattr(published, suite) for suite in COLUMNS}
     blocks = build_blocks(records, tables)
     written = []
-    for suite in SUITES:
+    for suite in COLUMNS:
         measured = [block for block in blocks if block.suite == suite]
         sheets = [*map(measured_sheet, measured), *published_sheets(published, suite)]
         models = list(dict.fromkeys(sheet.model for sheet in sheets))
@@ -249,7 +252,7 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
     columns = [
         *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "limit", "from", "to"),
         *("method", "remark", "r", "trainable_percent", "train_rows", "seeds", "collapsed"),
-        *(name for column in SUITES[suite].values() for name in (column, f"{column}_std")),
+        *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
         *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
         *("unparsed_percent", "trust", "source"),
@@ -282,7 +285,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "to_published": row.to_published,
         "unparsed_percent": row.unparsed,
     }
-    for benchmark, column in SUITES[block.suite].items():
+    for benchmark, column in COLUMNS[block.suite].items():
         if cell := row.cell(benchmark):
             values |= {column: cell.mean, f"{column}_std": cell.std}
     if row.average:
