@@ -1,0 +1,70 @@
+import json
+
+import pytest
+
+from denselora.data.rows import read_rows
+from denselora.errors import UserError
+
+ROW = {"instruction": "q", "input": "", "output": "the correct answer is true", "answer": "true"}
+
+
+def written(tmp_path, content) -> str:
+    file = tmp_path / "train.json"
+    file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return str(file)
+
+
+def told(file) -> str:
+    with pytest.raises(UserError) as error:
+        read_rows(file)
+    message = str(error.value)
+    assert file in message and "\n" not in message
+    return message
+
+
+def test_rows_come_back_as_written(tmp_path):
+    rows = read_rows(written(tmp_path, [ROW, {**ROW, "instruction": "ünïcode\n"}]))
+    assert rows[1] == {**ROW, "instruction": "ünïcode\n"} and len(rows) == 2
+
+
+def test_a_missing_input_is_empty(tmp_path):
+    without = {key: value for key, value in ROW.items() if key != "input"}
+    assert read_rows(written(tmp_path, [without]))[0]["input"] == ""
+
+
+@pytest.mark.parametrize("field", ["instruction", "output", "answer"])
+def test_a_row_without_a_field_is_named(tmp_path, field):
+    broken = {key: value for key, value in ROW.items() if key != field}
+    message = told(written(tmp_path, [ROW, ROW, broken]))
+    assert "row 3" in message and field in message
+
+
+@pytest.mark.parametrize("value", [None, 3, ["x"], " "])
+def test_a_field_that_is_no_text_is_named(tmp_path, value):
+    message = told(written(tmp_path, [ROW, {**ROW, "answer": value}]))
+    assert "row 2" in message and "answer" in message
+
+
+def test_malformed_json_names_file_and_row(tmp_path):
+    text = json.dumps([ROW, ROW, ROW]).replace('"answer": "true"}]', '"answer": tr}]')
+    assert "row 3" in told(written(tmp_path, text))
+
+
+def test_a_cut_off_file_names_its_last_row(tmp_path):
+    text = json.dumps([ROW, ROW], indent=1)
+    assert "row 2" in told(written(tmp_path, text[: len(text) - 20]))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '"text"', "[1]"])
+def test_a_file_that_is_no_list_of_rows_is_refused(tmp_path, content):
+    told(written(tmp_path, content))
+
+
+def test_a_missing_file_says_what_was_expected(tmp_path):
+    assert "test.json" in told(str(tmp_path / "nowhere" / "test.json"))
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path):
+    file = tmp_path / "latin.json"
+    file.write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
+    assert "UTF-8" in told(str(file))
