@@ -55,7 +55,7 @@ def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False
     without it "falsehood" counts as "false", as in the authors' script.
     """
     pattern = "|".join(re.escape(word) for word in answers)
-    found = re.search(rf"\\b(?:{pattern})\\b" if whole_word else pattern, _response(text))
+    found = re.search(rf"\b(?:{pattern})\b" if whole_word else pattern, _response(text))
     return found.group() if found else None
 
 
@@ -64,7 +64,7 @@ def extract_number(text: str) -> str | None:
 
     As LLM-Adapters' evaluate.py reads it: "1,234" is 1234, "3-2" ends in -2, "1/2" in 2.
     """
-    numbers = re.findall(r"-?\\d+\\.?\\d*", _response(text).replace(",", ""))
+    numbers = re.findall(r"-?\d+\.?\d*", _response(text).replace(",", ""))
     return numbers[-1] if numbers else None
 
 
