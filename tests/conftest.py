@@ -1,7 +1,13 @@
 """Tiny models, built at random on the CPU: no download, no GPU."""
 
+import multiprocessing
+import os
+import socket
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.distributed as dist
 from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -49,6 +55,37 @@ def train(model: torch.nn.Module, tokens: torch.Tensor, steps: int = 2) -> None:
         optimizer.step()
         optimizer.zero_grad()
     model.eval()
+
+
+def run_processes(worker: Callable, count: int, *args) -> None:
+    """Run ``worker(rank, *args)`` in ``count`` gloo processes; a failure in one fails the test.
+
+    ``worker`` is a function at the top level of a test module. The processes fork from a server
+    that has imported what is slow to import, once for all tests.
+    """
+    multiprocessing.set_forkserver_preload(["tests.conftest"])
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    torch.multiprocessing.start_processes(
+        _process, (worker, count, port, args), nprocs=count, start_method="forkserver"
+    )
+
+
+def _process(rank: int, worker: Callable, count: int, port: int, args: tuple) -> None:
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(count),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo")
+    try:
+        worker(rank, *args)
+    finally:
+        dist.destroy_process_group()
 
 
 @pytest.fixture

@@ -1,6 +1,14 @@
+import huggingface_hub
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -198,3 +206,42 @@ def test_an_adapter_of_another_width_is_refused_by_key_and_shapes(tmp_path):
     adapted_llama().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"another shape: .*_encoder.* \[4, 32\] for \[4, 64\]"):
         PeftModel.from_pretrained(tiny_llama(hidden_size=64), tmp_path)
+
+
+def test_a_checkpoint_s_state_dict_and_the_saved_file_agree(tmp_path, tokens):
+    model = adapted_llama()
+    train(model, tokens)
+    state = get_peft_model_state_dict(model)
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert state.keys() == saved.keys()
+    assert all(torch.equal(state[key], saved[key]) for key in saved)
+
+    other = adapted_llama(seed=7)
+    set_peft_model_state_dict(other, state)
+    ours = get_peft_model_state_dict(other)
+    assert all(torch.equal(ours[key], saved[key]) for key in saved)
+
+
+def test_a_whole_state_dict_is_the_base_s_and_the_adapter_s_with_the_pairs_once():
+    model = adapted_llama()
+    own = [key for key in model.state_dict() if "denselora_" in key]
+    assert len(own) == 20
+    assert len(model.state_dict()) == len(tiny_llama().state_dict()) + 20
+
+
+def test_an_adapter_comes_from_a_hub_repository_by_its_name(tmp_path, tokens, monkeypatch):
+    # The hub's own cache layout stands in for the hub.
+    model = adapted_llama()
+    repository = tmp_path / "models--someone--adapter"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("abc123")
+    model.save_pretrained(repository / "snapshots" / "abc123")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+
+    config = PeftConfig.from_pretrained("someone/adapter", cache_dir=tmp_path)
+    assert isinstance(config, DenseLoraConfig)
+    torch.manual_seed(1234)
+    loaded = PeftModel.from_pretrained(tiny_llama(), "someone/adapter", cache_dir=tmp_path)
+    with torch.no_grad():
+        assert torch.equal(loaded(tokens).logits, model(tokens).logits)

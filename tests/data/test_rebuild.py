@@ -8,6 +8,7 @@ import pytest
 
 from denselora.data.download import FetchError
 from denselora.data.rebuild import ORIGINALS, REBUILT, compare, rebuild
+from denselora.data.sources import SourceFile, blob_id, published
 from denselora.errors import UserError
 
 ARC = {
@@ -130,7 +131,18 @@ def test_rebuilding_writes_the_layout_and_takes_every_winogrande_size(mirror, tm
     for original in ORIGINALS:
         test = json.loads((folder / original.benchmark / "test.json").read_text())
         assert [row["instruction"] for row in test] == [INSTRUCTIONS[original.benchmark]]
-    assert "nothing to compare with" in capsys.readouterr().out
+    assert capsys.readouterr().out.count("not the published file; to compare rows, get") == 9
+
+
+def test_rebuilding_knows_the_published_file_by_its_blob_id(mirror, tmp_path, capsys, monkeypatch):
+    boolq = ORIGINALS[0]
+    (tmp_path / "same").write_text(json.dumps([boolq.row(HUB_ROWS["boolq"])], indent=4))
+    file = SourceFile("", "commonsense/boolq/test.json", blob_id(tmp_path / "same"), 1)
+    others = published("commonsense")[:1]
+    monkeypatch.setattr("denselora.data.rebuild.published", lambda suite: (file, *others))
+    rebuild([boolq], tmp_path / "data", mirror=mirror)
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].endswith("boolq/test.json: 1 rows; byte for byte the published file")
 
 
 def test_rebuilding_compares_with_the_published_files(mirror, tmp_path, capsys):

@@ -92,8 +92,8 @@ def from_release(folder: str | Path, out: str | Path | None = None) -> Path:
     theirs = json.loads((folder / CONFIG).read_text())
     try:
         state = torch.load(folder / BIN, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(f"{folder / BIN} holds more than tensors, so it is not loaded") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise UserError(f"{folder / BIN} can't be read as tensors and nothing else") from error
 
     tensors: dict[str, torch.Tensor] = {}
     for key, tensor in state.items():

@@ -212,6 +212,12 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
             if adapter_name in pairs:
                 del pairs[adapter_name]
 
+    def requires_grad_(self, requires_grad: bool = True) -> DenseLoraLayer:
+        # transformers' load_adapter freezes what it loaded layer by layer: that includes the pairs.
+        for matrix in (*self.denselora_encoder.values(), *self.denselora_decoder.values()):
+            matrix.requires_grad_(requires_grad)
+        return super().requires_grad_(requires_grad)
+
     def _move_adapter_to_device_of_base_layer(self, adapter_name: str, device=None) -> None:
         # PEFT 0.21 would also cast to the base's dtype here, which rounds fp32 weights that were
         # just loaded with low_cpu_mem_usage; DenseLoraModel._cast_adapter_dtype sets the dtype.

@@ -19,8 +19,9 @@ from datasets.exceptions import DatasetGenerationError
 from tqdm import tqdm
 
 from denselora.data.download import FetchError
+from denselora.data.sources import blob_id, published
 from denselora.errors import UserError
-from denselora.folders import write_json
+from denselora.folders import write_text
 
 REBUILT = "commonsense_original"  # the folder's name below the data folder
 TRAINING_FILE = "commonsense_170k.json"
@@ -144,8 +145,9 @@ def rebuild(
     mirror: a folder with `<owner>/<dataset>/` folders, as `hf download --local-dir` leaves them,
         instead of the hub.
 
-    Compares each file with the one under `<data_dir>/commonsense/` where that is there, prints one
-    line per file and leaves rows that only one of the two has in `differences.json`.
+    Prints for each file whether it is the published one, byte for byte, or else how many rows it
+    shares with the one under `<data_dir>/commonsense/`; rows that only one of the two has are left
+    in `differences.json`.
     Raises UserError (mirror missing, folder not writable) or FetchError.
     """
     if mirror is not None and not mirror.is_dir():
@@ -158,7 +160,8 @@ def rebuild(
         differences[file] = _write_and_compare(file, test, data_dir)
         training += _rows(original, original.configs, "train", mirror)
     differences[TRAINING_FILE] = _write_and_compare(TRAINING_FILE, training, data_dir)
-    _write(data_dir / REBUILT / "differences.json", {k: v for k, v in differences.items() if v})
+    differing = {file: rows for file, rows in differences.items() if rows}
+    _write(data_dir / REBUILT / "differences.json", json.dumps(differing, indent=1))
 
 
 def _rows(
@@ -217,21 +220,26 @@ def compare(left: list[Row], right: list[Row]) -> Comparison:
 def _write_and_compare(file: str, rows: list[Row], data_dir: Path) -> dict[str, list[Row]] | None:
     """Write one file and print its line; the rows that differ, None if none do."""
     target = data_dir / REBUILT / file
-    _write(target, rows)
-    published = data_dir / "commonsense" / file
-    if not published.is_file():
-        print(f"{target}: {len(rows):,} rows; nothing to compare with, {published} is missing")
-        return None
-    result = compare(json.loads(published.read_bytes()), rows)
-    print(f"{target}: {len(rows):,} rows; against {published}: {result}")
-    if not result.only_left and not result.only_right:
-        return None
-    return {"only published": result.only_left, "only rebuilt": result.only_right}
+    _write(target, json.dumps(rows, indent=4))  # LLM-Adapters' own layout, to the byte
+    source = next(one for one in published("commonsense") if one.target == f"commonsense/{file}")
+    other = data_dir / source.target
+    differences = None
+    if blob_id(target) == source.blob:
+        told = "byte for byte the published file"
+    elif other.is_file():
+        result = compare(json.loads(other.read_bytes()), rows)
+        told = f"against {other}: {result}"
+        if result.only_left or result.only_right:
+            differences = {"only published": result.only_left, "only rebuilt": result.only_right}
+    else:
+        told = f"not the published file; to compare rows, get {other} by `make data`"
+    print(f"{target}: {len(rows):,} rows; {told}")
+    return differences
 
 
-def _write(target: Path, content: object) -> None:
+def _write(target: Path, text: str) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_json(target, content)
+        write_text(target, text)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
