@@ -5,11 +5,18 @@ import os
 import socket
 from collections.abc import Callable
 
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 import torch.distributed as dist
 from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.world import write_data, write_model
+
+ROOT = Path(__file__).parents[1]
 
 from denselora import DenseLoraConfig
 
@@ -97,3 +104,32 @@ def llama() -> LlamaForCausalLM:
 def tokens() -> torch.Tensor:
     """Token ids [batch 2, sequence 8]."""
     return torch.randint(0, TINY["vocab_size"], (2, 8), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory) -> Path:
+    """A LLaMA folder with a tokenizer, random weights."""
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def data_folder(tmp_path_factory) -> Path:
+    """A training file and eight small benchmarks."""
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def script(monkeypatch, capfd):
+    """Runs a script as from the command line: (name, *arguments) → (exit code, stdout, stderr)."""
+
+    def run(name: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
+        capfd.readouterr()
+        try:
+            runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return code, *capfd.readouterr()
+
+    return run
