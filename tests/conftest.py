@@ -2,10 +2,9 @@
 
 import multiprocessing
 import os
+import runpy
 import socket
 from collections.abc import Callable
-
-import runpy
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,10 @@ import torch.distributed as dist
 from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from denselora import DenseLoraConfig
 from tests.world import write_data, write_model
 
 ROOT = Path(__file__).parents[1]
-
-from denselora import DenseLoraConfig
 
 # Narrow and grouped-query, so that q_proj, k_proj, up_proj and down_proj all differ in shape.
 TINY = {

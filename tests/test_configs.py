@@ -13,7 +13,8 @@ CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def choices(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
+    files = (CONFIGS / group).rglob("*.yaml")
+    return sorted(str(file.relative_to(CONFIGS / group).with_suffix("")) for file in files)
 
 
 def composed(name: str, *overrides: str) -> dict:
@@ -33,12 +34,12 @@ def test_every_choice_composes_and_is_named_after_its_file(group, choice):
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_experiment_composes_to_settings_that_the_loop_takes(experiment):
-    config = composed("train", f"+experiment={experiment}")
+    config = composed("train", f"experiment={experiment}")
     Settings.from_config(config["trainer"])
     Protocol.from_config(config["protocol"])
 
 
-@pytest.mark.parametrize("name", ["evaluate", "tables"])
+@pytest.mark.parametrize("name", ["evaluate", "tables", "reproduce"])
 def test_the_other_entry_points_compose(name):
     assert composed(name)
 
@@ -51,10 +52,10 @@ def test_every_adapter_config_builds_its_peft_config(adapter):
     assert built.r == 8 and set(built.target_modules) == set(config.target_modules)
 
 
-@pytest.mark.parametrize("adapter, field", [("denselora", "denselora_alpha"), ("lora", "lora_alpha")])
+@pytest.mark.parametrize(
+    "adapter, field", [("denselora", "denselora_alpha"), ("lora", "lora_alpha")]
+)
 def test_alpha_follows_r_unless_it_is_given(adapter, field):
     assert composed("train", f"adapter={adapter}", "adapter.r=8")["adapter"]["peft"][field] == 16
     given = composed("train", f"adapter={adapter}", "adapter.r=8", "adapter.alpha=4")
     assert given["adapter"]["peft"][field] == 4
-
-

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from denselora.errors import UserError
 from denselora.models import check_access, fingerprint, load_base, same_base
@@ -19,11 +20,31 @@ def test_a_folder_without_weights_says_what_it_needs(tmp_path):
         load_base(str(tmp_path), torch.float32)
 
 
-def test_a_hub_model_out_of_reach_says_how_to_get_access(monkeypatch):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(UserError, match=r"accept its? ?(the)? ?licence|hf auth login") as told:
-        check_access("meta-llama/Meta-Llama-3-8B")
-    assert "\n" not in str(told.value)
+def hub_says(monkeypatch, error: Exception) -> str:
+    """What check_access says when the hub's answer is that error."""
+
+    def refuse(path):
+        raise error
+
+    monkeypatch.setattr("huggingface_hub.auth_check", refuse)
+    with pytest.raises(UserError) as told:
+        check_access("owner/no-such-model-in-any-cache")
+    assert "\n" not in str(told.value) and "owner/no-such-model" in str(told.value)
+    return str(told.value)
+
+
+def test_a_model_out_of_reach_says_how_to_get_access(monkeypatch):
+    assert "hub can't be reached" in hub_says(monkeypatch, OSError("Name or service not known"))
+
+
+def test_a_gated_model_says_where_its_licence_is(monkeypatch):
+    gated = GatedRepoError.__new__(GatedRepoError)
+    assert "accept its licence at https://huggingface.co/owner" in hub_says(monkeypatch, gated)
+
+
+def test_an_unknown_model_is_told_as_such(monkeypatch):
+    unknown = RepositoryNotFoundError.__new__(RepositoryNotFoundError)
+    assert "none on the hub" in hub_says(monkeypatch, unknown)
 
 
 def test_decoding_fields_of_the_model_folder_are_not_inherited(tmp_path):

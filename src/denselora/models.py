@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import torch
-from huggingface_hub import errors as hub_errors
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -20,16 +21,22 @@ from denselora.errors import UserError
 
 
 def check_access(path: str) -> None:
-    """Read the model's config, the smallest thing that proves it can be had.
+    """Make sure that a model can be had, by one small request if it is on the hub.
 
     Raises UserError with the way to get access when the folder or the hub's answer says no.
     """
     if _is_folder_name(path) and not Path(path).is_dir():
         raise UserError(f"model.path={path}: no such folder; give a model folder or a hub id")
-    try:
-        AutoConfig.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise _unreachable(path, error) from None
+    if Path(path).is_dir():
+        try:
+            AutoConfig.from_pretrained(path)
+        except (OSError, ValueError) as error:
+            raise _unreachable(path, error) from None
+    elif not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
+        try:
+            huggingface_hub.auth_check(path)
+        except Exception as error:  # each version of the hub client has its own network errors
+            raise _unreachable(path, error) from None
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
@@ -121,12 +128,12 @@ def _unreachable(path: str, error: Exception) -> UserError:
     while cause is not None:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
-    if any(isinstance(cause, hub_errors.GatedRepoError) for cause in causes):
+    if any(isinstance(cause, GatedRepoError) for cause in causes):
         return UserError(
             f"model.path={path}: gated; accept its licence at https://huggingface.co/{path}, then "
             "`hf auth login`, or give a local folder by model.path="
         )
-    if any(isinstance(cause, hub_errors.RepositoryNotFoundError) for cause in causes):
+    if any(isinstance(cause, RepositoryNotFoundError) for cause in causes):
         return UserError(
             f"model.path={path}: no such model folder here and none on the hub (or it is private: "
             "`hf auth login`)"
