@@ -61,8 +61,8 @@ def test_runs_with_another_config_are_not_averaged():
 def test_adapted_modules_tell_rows_apart():
     rows = rows_of(make_record(), make_record(modules=["q_proj"], trainable_per_r=100))
     assert [row.remark for row in rows] == [
-        "modules q_proj",
-        "modules q_proj+k_proj+v_proj+up_proj+down_proj",
+        "modules Q",
+        "modules QKVUD",
     ]
 
 
@@ -76,9 +76,11 @@ def test_collapsed_run_is_counted_and_shown_but_in_no_mean():
 
 
 def test_setting_whose_runs_all_collapsed_has_rows_but_no_difference():
-    rows = rows_of(make_record("lora"), make_record(collapsed="loss is not finite at step 7"))
-    assert only(rows, "denselora").to_lora is None
-    assert not only(rows, "lora").is_reference
+    (block,) = build_blocks(
+        [make_record("lora"), make_record(collapsed="loss is not finite at step 7")]
+    )
+    assert only(block.rows, "denselora").to_lora is None
+    assert block.references == []
 
 
 def test_same_setting_and_seed_twice_is_refused(tmp_path):

@@ -3,7 +3,13 @@ import json
 import pytest
 
 from denselora.errors import UserError
-from denselora.results.record import Benchmark, read_record, read_records, write_record
+from denselora.results.record import (
+    Benchmark,
+    publish_record,
+    read_record,
+    read_records,
+    write_record,
+)
 from tests.results.records import make_record, save
 
 
@@ -112,3 +118,21 @@ def test_average_is_missing_while_a_benchmark_is():
     assert make_record(benchmarks=["boolq", "piqa"]).average is None
     assert make_record(suite="math", correct={"gsm8k": 0.2, "AQuA": 0.4, "AddSub": 0.6, "SVAMP": 1})
     assert make_record(correct=0.5).average.accuracy == pytest.approx(0.5)
+
+
+def test_published_record_takes_its_files_along(tmp_path):
+    save(tmp_path / "evaluation", make_record(run_id="a", benchmarks=["boolq"]), predictions=True)
+    (record,) = read_records(tmp_path / "evaluation")
+    copy = read_record(publish_record(record, tmp_path / "results" / "runs"))
+    assert copy.file == tmp_path / "results" / "runs" / "a.json"
+    assert copy.benchmarks["boolq"].predictions == "a/boolq.jsonl"
+    path = copy.beside(copy.benchmarks["boolq"].predictions)
+    assert path.read_bytes() == (tmp_path / "evaluation/runs/a/boolq.jsonl").read_bytes()
+    assert copy.training.metrics_file is None
+
+
+def test_files_outside_the_records_folder_are_not_looked_at(tmp_path):
+    save(tmp_path, make_record(run_id="a", metrics_file="../metrics.jsonl"))
+    (tmp_path / "metrics.jsonl").write_text("")
+    (record,) = read_records(tmp_path)
+    assert record.beside(record.training.metrics_file) is None

@@ -10,11 +10,8 @@ from denselora.errors import UserError
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
 from denselora.results.record import COLUMNS, Record
+from denselora.results.setting import Setting, differing_keys, in_words, setting_of
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
-from denselora.run_id import NOT_PART
-
-# Config keys that make another run of the same setting, not another setting.
-NOT_A_SETTING = {"seed", *NOT_PART}
 
 
 @dataclass(frozen=True)
@@ -47,14 +44,14 @@ class Row:
 
     records: list[Record]
     """Runs that count, by seed: all collapsed or none."""
-    setting: dict[str, str]
-    """What it was trained with, flattened; equal for all its runs."""
+    setting: Setting
+    """What all its runs were trained with."""
     remark: str = ""
     """The part of `setting` that tells it from other rows that the columns don't tell apart."""
     collapsed: int = 0
     """Runs of the same setting that collapsed and are shown in a row of their own."""
-    is_reference: bool = False
-    """Whether other rows' differences are to this one."""
+    lora: "Row | None" = None
+    """The row it is measured against: the best LoRA with its seeds and as many training rows."""
     to_lora: Difference | None = None
     to_published: float | None = None
     """Our average minus the published one, in points."""
@@ -118,6 +115,12 @@ class Block:
         return self.first.data.suite
 
     @property
+    def references(self) -> list[Row]:
+        """LoRA rows that others are measured against."""
+        used = [row.lora.records for row in self.rows if row.lora]
+        return [row for row in self.rows if row.records in used]
+
+    @property
     def base_parameters(self) -> int:
         return self.first.method.total - self.first.method.trainable
 
@@ -162,7 +165,7 @@ def _rows(records: list[Record], published: dict[str, PublishedTable]) -> list[R
     _same_test_rows(records)
     settings = {}
     for record in records:
-        setting = _setting(record)
+        setting = setting_of(record)
         settings.setdefault(json.dumps(setting), (setting, []))[1].append(record)
     rows = []
     for setting, runs in settings.values():
@@ -179,7 +182,7 @@ def _rows(records: list[Record], published: dict[str, PublishedTable]) -> list[R
     return [
         replace(
             row,
-            is_reference=any(row is lora for lora in best),
+            lora=lora,
             to_lora=_difference(row, lora) if lora else None,
             to_published=_to_published(row, published),
         )
@@ -193,55 +196,18 @@ def _row_order(row: Row):
     return rank, name, row.method.r or 0, row.train_rows or 0, row.label
 
 
-def _setting(record: Record) -> dict[str, str]:
-    """What a run was trained with, apart from its seed: dotted key -> value."""
-    method = record.method
-    config = {}
-    stack = list((record.config or {}).items())
-    while stack:
-        key, value = stack.pop()
-        if key in NOT_A_SETTING:
-            continue
-        if isinstance(value, dict):
-            stack += [(f"{key}.{name}", part) for name, part in value.items()]
-        else:
-            config[key] = value if isinstance(value, str) else json.dumps(value)
-    return {
-        "method": method.label,
-        "r": str(method.r),
-        "train_rows": str(record.data.train_rows),
-        "modules": "+".join(method.target_modules or []),
-        "alpha": str(method.alpha),
-        **dict(sorted(config.items())),
-        "trainable": str(method.trainable),
-    }
-
-
 def _remark(row: Row, rows: list[Row]) -> str:
     """How a row's setting differs from rows that the columns don't tell apart; mostly nothing."""
 
     def shown(other: Row) -> tuple:
-        """What the table's columns tell already."""
         return other.method.label, other.method.r, other.train_rows
 
-    same = [other for other in rows if shown(other) == shown(row)]
-    keys = {key: None for other in same for key in other.setting}
-    told, remarks = set(), []
-    for key in keys:
-        values = tuple(other.setting.get(key, "–") for other in same)
-        # a key that parts the rows as an earlier one did says nothing new
-        parting = tuple(values.index(value) for value in values)
-        if any(parting) and parting not in told:
-            told.add(parting)
-            remarks.append(f"{key.rsplit('.', 1)[-1]} {row.setting.get(key, '–')}")
-    return ", ".join(remarks)
+    alike = [other.setting for other in rows if shown(other) == shown(row)]
+    return in_words(row.setting, differing_keys(alike))
 
 
 def _best_lora(row: Row, rows: list[Row]) -> Row | None:
-    """The LoRA row that a row is measured against: the best with as many rows and its seeds.
-
-    None for that row itself.
-    """
+    """The row that a row is measured against; None for that row itself."""
     if row.has_collapsed or not row.seeds:
         return None
     candidates = [
@@ -284,10 +250,8 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
     if (
         table is None
         or row.average is None
-        or record.protocol.name != "paper"
-        or record.data.name != table.data
+        or not of_published_kind(record, table)
         or (row.train_rows or 0) < (table.train_rows or 0)
-        or any(run.status != "complete" for run in row.records)
         or any(run.training is None or round(run.training.epochs) < 2 for run in row.records)
     ):
         return None
@@ -302,6 +266,15 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
             if same and other.average is not None:
                 return row.average.mean - other.average
     return None
+
+
+def of_published_kind(record: Record, table: PublishedTable) -> bool:
+    """Whether a run has the paper's protocol and data and was evaluated on all test rows."""
+    return (
+        record.protocol.name == "paper"
+        and record.data.name == table.data
+        and record.status == "complete"
+    )
 
 
 def _cell(parts: list) -> Cell | None:

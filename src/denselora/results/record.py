@@ -1,6 +1,7 @@
 """The run record: one JSON per run and seed, from which every table and figure is made."""
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -264,11 +265,16 @@ class Record:
         return self
 
     def beside(self, name: str | None) -> Path | None:
-        """A file the record names, if it is there."""
+        """A file the record names, if it is there.
+
+        Only files below the record's own folder: tables must come out the same from results/
+        alone.
+        """
         if name is None or self.file is None:
             return None
-        path = self.file.parent / name
-        return path if path.is_file() else None
+        folder = self.file.parent.resolve()
+        path = (folder / name).resolve()
+        return self.file.parent / name if path.is_relative_to(folder) and path.is_file() else None
 
 
 _record = TypeAdapter(Record)
@@ -302,6 +308,35 @@ def write_record(record: Record, path: str | Path) -> None:
         write_text(path, _record.dump_json(record, indent=2).decode() + "\n")
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def publish_record(record: Record, folder: str | Path) -> Path:
+    """Copy a record to `folder`/<run id>.json, and the files it names to `folder`/<run id>/.
+
+    `record` must have been read from its file. Returns the copy's path.
+    """
+    target = Path(folder) / record.run_id
+
+    def copied(name: str | None) -> str | None:
+        source = record.beside(name)
+        if source is None:
+            return None
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target / source.name)
+        return f"{target.name}/{source.name}"
+
+    benchmarks = {
+        key: dataclasses.replace(part, predictions=copied(part.predictions))
+        for key, part in record.benchmarks.items()
+    }
+    training = record.training and dataclasses.replace(
+        record.training,
+        metrics_file=copied(record.training.metrics_file),
+        change_file=copied(record.training.change_file),
+    )
+    path = target.with_name(f"{record.run_id}.json")
+    write_record(dataclasses.replace(record, benchmarks=benchmarks, training=training), path)
+    return path
 
 
 def _require(holds: object, fault: str) -> None:

@@ -36,7 +36,8 @@ def measured_sheet(block: Block) -> Sheet:
     """The text of a block of runs."""
     record, suite = block.first, COLUMNS[block.suite]
     limit, protocol = record.evaluation.limit, record.protocol
-    rows = [_measured_cells(row, suite) for row in block.rows]
+    references = block.references
+    rows = [_measured_cells(row, suite, row in references) for row in block.rows]
     columns = [
         column
         for column in rows[0]
@@ -62,7 +63,7 @@ def measured_sheet(block: Block) -> Sheet:
     )
 
 
-def _measured_cells(row: Row, suite: dict[str, str]) -> dict[str, str]:
+def _measured_cells(row: Row, suite: dict[str, str], is_reference: bool) -> dict[str, str]:
     average, method = row.average, row.method
     seeds = str(len(row.seeds)) if row.seeds else MISSING
     return {
@@ -74,7 +75,7 @@ def _measured_cells(row: Row, suite: dict[str, str]) -> dict[str, str]:
         **{column: _percent(row.cell(benchmark)) for benchmark, column in suite.items()},
         "Average": _percent(average),
         "95 % CI": _interval(average),
-        "Δ LoRA": _difference(row),
+        "Δ LoRA": "reference" if is_reference and row.to_lora is None else _difference(row),
         "Δ published": MISSING if row.to_published is None else f"{row.to_published:+.1f}",
         "Unparsed %": MISSING if row.unparsed is None else f"{row.unparsed:.1f}",
     }
@@ -88,7 +89,7 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     if any(len(row.seeds) > 1 for row in block.rows):
         notes.append("±: sample standard deviation over seeds.")
     if differences:
-        reference = ", ".join(_name(row) for row in block.rows if row.is_reference)
+        reference = ", ".join(map(_name, block.references))
         notes.append(
             "Δ LoRA: average minus that of the best LoRA row with the same seeds and as many "
             f"training rows ({reference}), in points."
@@ -310,7 +311,7 @@ def _interval(cell: Cell | None) -> str:
 
 def _difference(row: Row) -> str:
     if row.to_lora is None:
-        return "reference" if row.is_reference else MISSING
+        return MISSING
     return f"{row.to_lora.mean:+.1f}" + (" ns" if row.to_lora.significant is False else "")
 
 

@@ -1,0 +1,37 @@
+from denselora.results.setting import differing_keys, in_words, modules_in_short, setting_of
+from tests.results.records import make_record
+
+
+def test_seed_and_folder_are_no_setting():
+    one = setting_of(make_record(seed=0, config={"output_dir": "a"}))
+    assert one == setting_of(make_record(seed=1, config={"output_dir": "b", "resume": True}))
+
+
+def test_nested_config_is_part_of_the_setting():
+    setting = setting_of(make_record(config={"adapter": {"peft": {"share": "none"}}}))
+    assert setting["adapter.peft.share"] == "none"
+
+
+def test_key_that_says_the_same_as_an_earlier_one_is_left_out():
+    settings = [
+        {"modules": "Q", "adapter.modules": "q_proj", "lr": "1"},
+        {"modules": "UD", "adapter.modules": "up_proj", "lr": "1"},
+        {"modules": "UD", "adapter.modules": "up_proj", "lr": "2"},
+    ]
+    assert differing_keys(settings) == ["modules", "lr"]
+
+
+def test_equal_settings_differ_in_nothing():
+    assert differing_keys([{"lr": "1"}, {"lr": "1"}]) == []
+
+
+def test_setting_in_words_has_short_keys():
+    assert in_words({"trainer.learning_rate": "0.1"}, ["trainer.learning_rate", "share"]) == (
+        "learning_rate 0.1, share –"
+    )
+
+
+def test_modules_are_written_as_in_the_paper():
+    assert modules_in_short(["q_proj", "up_proj"]) == "QU"
+    assert modules_in_short(["q_proj", "head"]) == "q_proj+head"
+    assert modules_in_short(None) == ""
