@@ -10,6 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 import denselora.methods  # noqa: F401  (registers the resolver that the configs use)
 from denselora.errors import UserError
 from denselora.models import check_access
+from denselora.results.record import read_records
+from denselora.results.tables import print_table
 from denselora.run_id import run_id
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
@@ -36,25 +38,31 @@ def reproduce(cfg: DictConfig) -> None:
     if cfg.fetch:
         _run("prepare_data.py", cfg.fetch)
     for options, config in zip(plan, configs, strict=True):
-        name = run_id(OmegaConf.to_container(config, resolve=True))
-        folder = Path(cfg.runs_dir) / name
-        print(f"== {' '.join(options)}: {folder}", flush=True)
-        if not (folder / "adapter").is_dir():
-            _run(
-                "train.py",
-                *options,
-                f"output_dir={folder}",
-                f"resume={'true' if folder.is_dir() else 'false'}",
-            )
-        records = Path(cfg.results_dir) / "runs"
-        if not (records / f"{name}.json").is_file():
-            _run(
-                "evaluate.py",
-                f"adapter_path={folder / 'adapter'}",
-                f"output_dir={folder / 'evaluation'}",
-                f"record_dir={records}",
-            )
+        _one(options, config, Path(cfg.runs_dir), Path(cfg.results_dir) / "runs")
+    print_table(read_records(cfg.results_dir))
     _run("tables.py", f"results_dir={cfg.results_dir}")
+
+
+def _one(options: list[str], config: DictConfig, runs: Path, records: Path) -> None:
+    """Train and evaluate one run, or evaluate the plain base where there is nothing to train."""
+    folder = runs / run_id(OmegaConf.to_container(config, resolve=True))
+    print(f"\n== {' '.join(options)}: {folder}", flush=True)
+    if config.adapter.name == "none":
+        groups = ("model", "data", "protocol")
+        subject = [f"{group}={config[group].name}" for group in groups]
+        subject += [option for option in options if option.partition(".")[0] in groups]
+    else:
+        subject = [f"adapter_path={folder / 'adapter'}"]
+        if not (folder / "adapter").is_dir():
+            resume = "true" if folder.is_dir() else "false"
+            _run("train.py", *options, f"output_dir={folder}", f"resume={resume}")
+    if not (folder / "evaluation" / "record.json").is_file():
+        _run(
+            "evaluate.py",
+            *subject,
+            f"output_dir={folder / 'evaluation'}",
+            f"record_dir={records}",
+        )
 
 
 def _run(script: str, *arguments: str) -> None:
