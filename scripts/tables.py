@@ -9,14 +9,21 @@ from denselora.entry_point import entry_point
 
 @entry_point("tables")
 def main(cfg: DictConfig) -> None:
+    from denselora.results.figures import write_figures
     from denselora.results.published import read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
+    from denselora.results.trace import trace
 
     folder = Path(cfg.results_dir)
+    records = read_records(folder)
+    if cfg.trace:
+        print(*trace(records, cfg.trace), sep="\n")
+        return
     published = read_published(folder / "published.yaml")
-    for path in write_tables(read_records(folder), published, folder / "tables"):
-        print(path)
+    tables = write_tables(records, published, folder / "tables")
+    figures, left_out = write_figures(records, published, folder / "figures")
+    print(*tables, *figures, *(f"no figure {line}" for line in left_out), sep="\n")
 
 
 if __name__ == "__main__":

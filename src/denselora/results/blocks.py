@@ -120,6 +120,15 @@ class Block:
         used = [row.lora.records for row in self.rows if row.lora]
         return [row for row in self.rows if row.records in used]
 
+    def is_of_published_kind(self, table: PublishedTable) -> bool:
+        """Whether it has the paper's protocol and data, and all test rows."""
+        record = self.first
+        return (
+            record.protocol.name == "paper"
+            and record.data.name == table.data
+            and record.evaluation.limit is None
+        )
+
     @property
     def base_parameters(self) -> int:
         return self.first.method.total - self.first.method.trainable
@@ -250,7 +259,8 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
     if (
         table is None
         or row.average is None
-        or not of_published_kind(record, table)
+        or not Block([row]).is_of_published_kind(table)
+        or any(run.status != "complete" for run in row.records)
         or (row.train_rows or 0) < (table.train_rows or 0)
         or any(run.training is None or round(run.training.epochs) < 2 for run in row.records)
     ):
@@ -266,15 +276,6 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
             if same and other.average is not None:
                 return row.average.mean - other.average
     return None
-
-
-def of_published_kind(record: Record, table: PublishedTable) -> bool:
-    """Whether a run has the paper's protocol and data and was evaluated on all test rows."""
-    return (
-        record.protocol.name == "paper"
-        and record.data.name == table.data
-        and record.status == "complete"
-    )
 
 
 def _cell(parts: list) -> Cell | None:

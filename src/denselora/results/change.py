@@ -1,0 +1,44 @@
+"""How far training moved each matrix: the summary behind the heat maps.
+
+One .npz per run, small enough to keep: for each trained matrix |end - start|, and no weights. An
+array's name is the matrix's letter, the layer and the module, "M.12.q_proj"; LoRA's are A and B.
+DenseLoRA's pairs belong to no layer: "E.q_proj", "D.q_proj".
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from denselora.errors import UserError
+
+# Longer sides are cut into so many stretches, and a cell is the mean over its stretch.
+CELLS = 64
+
+
+def write_change(
+    path: Path, start: Mapping[str, np.ndarray], end: Mapping[str, np.ndarray]
+) -> None:
+    """Write |end - start| (float32 [at most 64, at most 64]) of every matrix, by its name."""
+    # through a file object, or numpy would put .npz behind a name without it
+    with path.open("wb") as file:
+        np.savez_compressed(file, **{name: pooled(np.abs(end[name] - start[name])) for name in end})
+
+
+def read_change(path: Path) -> dict[str, np.ndarray]:
+    """Read what `write_change` wrote. Raises `UserError`, naming the file, for anything else."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(f"{path}: not a summary of change ({error})") from error
+
+
+def pooled(matrix: np.ndarray) -> np.ndarray:
+    """The matrix with neighbouring rows and columns averaged down to `CELLS` a side."""
+    for axis in (0, 1):
+        starts = np.linspace(0, matrix.shape[axis], min(CELLS, matrix.shape[axis]) + 1).astype(int)
+        sums = np.add.reduceat(np.float64(matrix), starts[:-1], axis=axis)
+        matrix = sums / np.expand_dims(np.diff(starts), 1 - axis)
+    return np.float32(matrix)

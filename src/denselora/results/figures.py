@@ -1,0 +1,91 @@
+"""All figures, drawn from the records as PDF and PNG."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from denselora.results.blocks import Block, build_blocks
+from denselora.results.charts import (
+    NoDataError,
+    draw_granularity,
+    draw_low_resource,
+    draw_parameters,
+    draw_rank,
+)
+from denselora.results.heatmaps import draw_change
+from denselora.results.published import Published
+from denselora.results.record import Record
+from denselora.results.training_curves import draw_training
+
+STYLE = {
+    "font.size": 9,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.constrained_layout.use": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+}
+
+# Nothing in the files but the drawing: the same records give the same bytes.
+METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+
+
+def write_figures(
+    records: Sequence[Record], published: Published, folder: str | Path
+) -> tuple[list[Path], list[str]]:
+    """Draw every figure that the records have data for.
+
+    Returns the files, and for each figure left out a line that says what it lacks.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, left_out = [], []
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # a user's own matplotlibrc would change the bytes
+        matplotlib.rcParams.update(STYLE)
+        for name, draw in _figures(build_blocks(records)):
+            try:
+                figure = draw(published)
+            except NoDataError as lack:
+                left_out.append(f"{name}: {lack}")
+                continue
+            for suffix, metadata in METADATA.items():
+                written.append(folder / f"{name}.{suffix}")
+                figure.savefig(written[-1], dpi=160, metadata=metadata)
+    return written, left_out
+
+
+def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published], Figure]]]:
+    names = Counter()
+    for block in blocks:
+        name = _name(block)
+        names[name] += 1
+        if names[name] > 1:  # a protocol's other version, say
+            name += f"-{names[name]}"
+        yield f"parameters-{name}", partial(draw_parameters, block)
+        yield f"rank-{name}", partial(draw_rank, block)
+        yield f"low-resource-{name}", partial(draw_low_resource, block)
+        yield f"granularity-{name}", partial(draw_granularity, block)
+        yield f"training-{name}", partial(draw_training, block)
+        for row in block.rows:
+            if row.records[0].training:
+                yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
+
+
+def _name(block: Block) -> str:
+    record = block.first
+    parts = [record.model.name, record.data.name, record.protocol.name, record.evaluation.scoring]
+    if record.evaluation.limit:
+        parts.append(f"limit{record.evaluation.limit}")
+    return "-".join(parts)
