@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from denselora.results.figures import write_figures
 from denselora.results.published import read_published
 from denselora.results.record import read_records
 from denselora.results.tables import print_table, write_tables
@@ -189,9 +190,12 @@ def made_files(folder):
 
 
 def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(results, tmp_path):
-    write_tables(read_records(results), read_published(PUBLISHED), results / "tables")
+    records, published = read_records(results), read_published(PUBLISHED)
+    write_tables(records, published, results / "tables")
+    write_figures(records, published, results / "figures")
     made = made_files(results)
     shutil.rmtree(results / "tables")
+    shutil.rmtree(results / "figures")
     # the same site-packages, less torch and what stands on it
     bare = tmp_path / "site-packages"
     bare.mkdir()
