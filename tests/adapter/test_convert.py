@@ -167,7 +167,7 @@ def release_folder(folder, model, change=None):
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": "base",
     }
-    folder.mkdir()
+    folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text(json.dumps(config))
     torch.save(state, folder / "adapter_model.bin")
     return folder
