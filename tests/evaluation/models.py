@@ -13,7 +13,7 @@ LAYOUTS = {
     "piqa": ("Please choose the correct solution to the question: {}?\n\n", 2),
     "ARC-Easy": ("Please choose the correct answer to the question: {}?\n\n", 4),
 }
-WORDS = "the cat dog tree stone runs over under red blue big small house river in of".split()
+WORDS = "the cat dog tree stone runs over under red blue big small house river in of".split()  # noqa: SIM905
 
 
 def make_rows(name: str, count: int, seed: int = 0) -> list[dict[str, str]]:

@@ -28,9 +28,7 @@ class Head:
         """A cache of so many rows that holds the head; the rows share its memory."""
         cache = DynamicCache()
         for number, (keys, values) in enumerate(self.layers):
-            cache.update(
-                keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number
-            )
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
         return cache
 
 

@@ -119,9 +119,7 @@ class Scoring:
     ) -> dict[str, Any]:
         best = max(range(len(values)), key=values.__getitem__)
         parsed = question.words[best]
-        scores = {
-            word: round(value, 4) for word, value in zip(question.words, values, strict=True)
-        }
+        scores = {word: round(value, 4) for word, value in zip(question.words, values, strict=True)}
         return _evidence(benchmark, question, parsed, parsed) | {"log_likelihood_nats": scores}
 
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from denselora.evaluation.adapter import (
     weights_hash,
 )
 from denselora.evaluation.judge import count
+from denselora.evaluation.recount import IDENTITY, RECORD
 from denselora.evaluation.score import finish, score, share
 from denselora.evaluation.scoring import SCORINGS, Scoring
 from denselora.folders import check_writable, write_json
@@ -46,14 +47,14 @@ from denselora.results.record import (
     Model,
     Record,
     Training,
+    publish_record,
+    read_record,
     write_record,
 )
 from denselora.results.record import Protocol as ProtocolName
 from denselora.tasks import SUITES, benchmark, benchmarks
 
-IDENTITY = "evaluation.json"
 SECONDS = "seconds.json"
-RECORD = "record.json"
 GROUPS = ("model", "data", "protocol")
 
 
@@ -94,7 +95,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     whole, rows = read_benchmarks(config)
 
     # 3. The folders: new, or of the same evaluations that were stopped.
-    subjects = _subjects(config, protocol, adapters, trainings)
+    subjects = _subjects(config, adapters, trainings)
 
     # 4. One base for all.
     process = PartialState()
@@ -203,7 +204,6 @@ def _limited(rows: Dataset, limit: int | None) -> Dataset:
 
 def _subjects(
     config: dict[str, Any],
-    protocol: Protocol,
     adapters: Sequence[Path | None],
     trainings: Sequence[dict[str, Any] | None],
 ) -> list[Subject]:
@@ -220,7 +220,7 @@ def _subjects(
         identity = {
             "adapter": weights_hash(adapter) if adapter else None,
             "model": config["model"]["path"],
-            "protocol": protocol.identity,
+            "protocol": config["protocol"],
             "scoring": config["scoring"],
             "data": config["data"],
             "limit": config["limit"],
@@ -320,6 +320,13 @@ def read_seconds(folder: Path) -> dict[str, float]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+def _metrics(subject: Subject) -> str | None:
+    """The training's loss curve as seen from the record; it lies beside the adapter's folder."""
+    name = subject.training["training"]["metrics_file"]
+    file = subject.adapter.absolute().parent / Path(name).name if name else None
+    return os.path.relpath(file, subject.folder) if file and file.is_file() else None
+
+
 def _method(subject: Subject, model) -> dict[str, Any]:
     if subject.training:
         return subject.training["method"]
@@ -362,7 +369,9 @@ def _record(
     }
     if not results:
         return None
-    trained = training["training"] if training else None
+    trained = None
+    if training:
+        trained = training["training"] | {"metrics_file": _metrics(subject)}
     if trained and trained["collapsed"]:
         status = "collapsed"
     elif config["limit"] is None and len(results) == len(SUITES[suite]):
@@ -400,24 +409,5 @@ def _record(
     )
     write_record(record, subject.folder / RECORD)
     if config["record_dir"]:
-        _publish(record, subject.folder, Path(config["record_dir"]))
+        publish_record(read_record(subject.folder / RECORD), config["record_dir"])
     return record
-
-
-def _publish(record: Record, folder: Path, target: Path) -> None:
-    """Copy the record to the folder that the tables read, its files named from there."""
-
-    def from_target(name: str | None) -> str | None:
-        return os.path.relpath(folder / name, target) if name else None
-
-    moved = {
-        name: replace(result, predictions=from_target(result.predictions))
-        for name, result in record.benchmarks.items()
-    }
-    training = record.training and replace(
-        record.training, metrics_file=from_target(record.training.metrics_file)
-    )
-    target.mkdir(parents=True, exist_ok=True)
-    write_record(
-        replace(record, benchmarks=moved, training=training), target / f"{record.run_id}.json"
-    )
