@@ -98,16 +98,16 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     subjects = _subjects(config, adapters, trainings)
 
     # 4. One base for all.
-    process = PartialState()
-    device = process.device if torch.cuda.is_available() else torch.device("cpu")
+    process = PartialState(cpu=not torch.cuda.is_available())
     tokenizer = load_tokenizer(config["model"]["path"])
-    base = load_base(config["model"]["path"], precision(device), device).eval()
+    base = load_base(config["model"]["path"], precision(process.device), process.device).eval()
     first = protocol.evaluation_prompt(next(iter(rows.values()))[0])
+    base.requires_grad_(False)  # what trains is counted
     plain = prompt_logits(base, tokenizer, first)
 
     # 5. Each subject on each benchmark.
     records, failures = [], []
-    total = len(subjects) * sum(len(share(test, process)) for test in rows.values())
+    total = len(subjects) * sum(_share_of(test) for test in rows.values())
     with tqdm(total=total, unit="row", desc="all", disable=not process.is_main_process) as bar:
         for subject in subjects:
             path = config["model"]["path"]
@@ -137,9 +137,9 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
 
 def adapter_folders(cfg: DictConfig) -> list[Path | None]:
     """The folders of `adapter_path`, one or a list; [None] is the plain base."""
-    if cfg.adapter != "none":
+    if cfg.adapter.name != "none":
         raise UserError(
-            f"adapter={cfg.adapter}: evaluation takes a trained adapter by adapter_path=FOLDER; "
+            f"adapter={cfg.adapter.name}: evaluation takes a trained adapter by adapter_path=FOLDER; "
             "adapter=none is the plain base"
         )
     if not cfg.adapter_path:
@@ -275,7 +275,7 @@ def _answer(
     for name, test in rows.items():
         failure = None
         with tqdm(
-            total=len(share(test, process)),
+            total=_share_of(test),
             unit="row",
             desc=name,
             leave=False,
@@ -298,6 +298,11 @@ def _answer(
                 failed = [_failure(subject, name, error)]
         failures += failed[:1]
     return failures
+
+
+def _share_of(rows: Dataset) -> int:
+    """How many of the rows this process answers."""
+    return len(share(range(len(rows)), PartialState()))
 
 
 def _failure(subject: Subject, name: str, error: Exception) -> str:
