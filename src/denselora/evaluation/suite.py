@@ -139,7 +139,7 @@ def adapter_folders(cfg: DictConfig) -> list[Path | None]:
     """The folders of `adapter_path`, one or a list; [None] is the plain base."""
     if cfg.adapter.name != "none":
         raise UserError(
-            f"adapter={cfg.adapter.name}: evaluation takes a trained adapter by adapter_path=FOLDER; "
+            f"adapter={cfg.adapter.name}: evaluation takes trained adapters by adapter_path=; "
             "adapter=none is the plain base"
         )
     if not cfg.adapter_path:
