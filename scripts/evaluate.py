@@ -1,4 +1,4 @@
-"""Score an adapter or the plain base: python scripts/evaluate.py adapter_path=runs/NAME/adapter."""
+"""Score adapters or the plain base: python scripts/evaluate.py adapter_path=runs/NAME/adapter."""
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -8,10 +8,18 @@ from denselora.entry_point import entry_point
 
 @entry_point("evaluate")
 def main(cfg: DictConfig) -> None:
+    from denselora.errors import UserError
+    from denselora.evaluation.show import print_counts
     from denselora.evaluation.suite import evaluate
     from denselora.results.tables import print_table
 
-    print_table([evaluate(cfg, list(HydraConfig.get().overrides.task))])
+    records, failures = evaluate(cfg, list(HydraConfig.get().overrides.task))
+    for record in records:
+        print_counts(record.run_id, record.benchmarks)
+    if records:
+        print_table(records)
+    if failures:
+        raise UserError("; ".join(failures) + ". The others are done; run it again for the rest")
 
 
 if __name__ == "__main__":

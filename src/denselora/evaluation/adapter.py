@@ -1,17 +1,19 @@
-"""An adapter folder on its base model."""
+"""Adapter folders on one base model, one after the other."""
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.errors import UserError
-from denselora.models import fingerprint, same_base
+from denselora.models import fingerprint, load_base, same_base
 from denselora.training.run import TRAINING
 
 
@@ -34,18 +36,24 @@ def read_training(folder: Path) -> dict[str, Any] | None:
 
 
 def weights_hash(folder: Path) -> str:
-    """sha256 of the adapter's weights: what the predictions in a folder were made with."""
-    for name in ("adapter_model.safetensors", "model.safetensors"):
-        if (folder / name).is_file():
-            with (folder / name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
+    """sha256 of the weights: what the predictions in a folder were made with."""
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("adapter_model.bin"))
+    if not files:
+        raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
+    digest = hashlib.sha256()
+    for name in files:
+        with name.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
-def load_adapter(
+@contextmanager
+def adapted(
     base: PreTrainedModel, folder: Path, training: dict[str, Any] | None, base_path: str
-) -> nn.Module:
-    """The base with the adapter of the folder, in evaluation mode.
+) -> Iterator[nn.Module]:
+    """The base with the adapter of the folder, in evaluation mode; the plain base again after.
+
+    A folder of full fine-tuning holds a whole model, which is loaded beside the base.
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
@@ -55,6 +63,9 @@ def load_adapter(
             f"adapter_path={folder}: made for another base ({made_for}), not for "
             f"model.path={base_path}; choose that model"
         )
+    if not (folder / "adapter_config.json").is_file():
+        yield load_base(str(folder), base.dtype, base.device).eval()
+        return
     try:
         model = peft.PeftModel.from_pretrained(base, str(folder))
     except (ValueError, RuntimeError, KeyError, OSError) as error:
@@ -63,22 +74,26 @@ def load_adapter(
             f"adapter_path={folder}: doesn't fit model.path={base_path} ({reason}); choose the "
             "base that it was made for"
         ) from None
-    return model.eval()
+    try:
+        yield model.eval()
+    finally:
+        model.unload()
+        if hasattr(base, "peft_config"):
+            del base.peft_config  # else the next adapter is taken for a second one
 
 
 @torch.no_grad()
-def check_effect(
-    model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt: str, folder: Path
-) -> None:
-    """Raise UserError if the adapter leaves a prompt's logits exactly as the base has them.
+def prompt_logits(model: nn.Module, tokenizer: PreTrainedTokenizerBase, prompt: str) -> Tensor:
+    """Logits [1, tokens, vocabulary] of one prompt."""
+    ids = tokenizer([prompt], return_tensors="pt")["input_ids"].to(model.device)
+    return model(input_ids=ids).logits
+
+
+def check_effect(adapted: Tensor, plain: Tensor, folder: Path) -> None:
+    """Raise UserError if an adapter leaves a prompt's logits exactly as the base has them.
 
     Such an adapter was never trained, or its weights were not loaded: it would score as the base.
     """
-    batch = tokenizer([prompt], return_tensors="pt").to(model.device)
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    adapted = model(**inputs).logits
-    with model.disable_adapter():
-        plain = model(**inputs).logits
     if torch.equal(adapted, plain):
         raise UserError(
             f"adapter_path={folder}: changes nothing, the logits are exactly the base's; it was "

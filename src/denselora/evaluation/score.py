@@ -1,113 +1,131 @@
-"""One benchmark: prompts in, predictions on disk, counts out."""
+"""One benchmark: rows in, predictions on disk."""
 
-import hashlib
-import json
-import os
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate import PartialState
+from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 
 from denselora.errors import UserError
-from denselora.protocol import Protocol
+from denselora.evaluation.context import compute_head, shared_head
+from denselora.evaluation.judge import prompt_hash
+from denselora.evaluation.partial import Partial, append
+from denselora.evaluation.scoring import Question, Scoring
+from denselora.results.predictions import read_predictions
 from denselora.tasks import Benchmark
-
-Decoder = Callable[[Sequence[str]], list[str]]
 
 
 def score(
     benchmark: Benchmark,
     rows: Dataset,
-    protocol: Protocol,
-    decode: Decoder,
+    scoring: Scoring,
     folder: Path,
-    batch_size: int,
-    advance: Callable[[int], None],
-) -> dict[str, Any]:
-    """Decode and judge every row; `<folder>/<benchmark>.jsonl` gets a line per row, in file order.
+    batch_tokens: int,
+    advance: Callable[[int], Any] = lambda rows: None,
+) -> None:
+    """Answer this process's share of the rows that aren't answered yet.
 
-    Rows already in the partial file of a stopped evaluation aren't decoded again.
-    Batches hold rows of like length, longest first, so that memory runs out at once or never.
-    advance: told of the rows done, for a progress bar.
+    Rows go longest first, so that memory runs out at once or never, and every process gets as many
+    long ones as the others. When it does run out, the batch is halved and all later ones are
+    smaller. `finish` then merges what the processes have.
 
-    Returns n, correct, unparsed and seconds.
+    advance: told of rows done, for a progress bar.
     """
-    file = folder / f"{benchmark.name}.jsonl"
-    if not file.is_file():
-        partial = folder / f"{benchmark.name}.partial.jsonl"
-        done = _read_partial(partial)
-        advance(len(done))
-        prompts = [protocol.evaluation_prompt(row) for row in rows]
-        waiting = [i for i in range(len(rows)) if i not in done]
-        waiting.sort(key=lambda i: (-len(prompts[i]), i))
-        with partial.open("a", encoding="utf-8") as out:
-            for start in range(0, len(waiting), batch_size):
-                batch = waiting[start : start + batch_size]
-                began = time.perf_counter()
-                texts = decode([prompts[i] for i in batch])
-                seconds = time.perf_counter() - began
-                for i, text in zip(batch, texts, strict=True):
-                    done[i] = judge(benchmark, protocol, i, prompts[i], rows[i]["answer"], text)
-                    done[i]["seconds"] = round(seconds / len(batch), 4)
-                    out.write(json.dumps(done[i], ensure_ascii=False) + "\n")
-                out.flush()
-                advance(len(batch))
-        ordered = "".join(json.dumps(done[i], ensure_ascii=False) + "\n" for i in sorted(done))
-        partial.write_text(ordered, encoding="utf-8")
-        os.replace(partial, file)
-    return count(read_predictions(file))
+    partial, process = Partial(folder, benchmark.name), PartialState()
+    prompts = [scoring.protocol.evaluation_prompt(row) for row in rows]
+    if partial.whole.is_file():
+        _check_same(read_predictions(partial.whole), prompts, folder)
+        advance(len(share(prompts, process)))
+        return
+    done = partial.done()
+    _check_same(done.values(), prompts, folder)
+    questions = scoring.questions(benchmark, rows)
+    order = sorted(range(len(rows)), key=lambda i: (-len(questions[i].ids), i))
+    waiting = share([i for i in order if i not in done], process)
+    advance(len(share(order, process)) - len(waiting))
+    head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
+    process.wait_for_everyone()  # nobody appends while another still reads
+    with partial.open(process.process_index) as out:
+        batches = Batches([questions[i] for i in waiting], batch_tokens, scoring.room)
+        for batch in batches:
+            began = time.perf_counter()
+            try:
+                answers = scoring.answer(benchmark, head, batch)
+            except (RuntimeError, MemoryError) as error:
+                if not _out_of_memory(error):
+                    raise
+                answers = None
+            if answers is None:  # outside of the except: the error holds the batch's memory
+                batches.halve(batch, f"{benchmark.name}: out of memory")
+                continue
+            append(out, answers, time.perf_counter() - began)
+            advance(len(batch))
 
 
-def judge(
-    benchmark: Benchmark, protocol: Protocol, number: int, prompt: str, gold: str, text: str
-) -> dict[str, Any]:
-    """One prediction: what the model wrote, what was read from it, and whether that is right."""
-    parsed = benchmark.read("### Response:" + text, whole_word=protocol.whole_word_answers)
-    return {
-        "id": number,
-        "prompt_hash": hashlib.sha256(prompt.encode()).hexdigest()[:12],
-        "raw": text,
-        "parsed": parsed,
-        "gold": gold,
-        "correct": benchmark.is_right(parsed, gold),
-    }
+def finish(benchmark: Benchmark, rows: Dataset, folder: Path) -> float | None:
+    """Merge the processes' predictions into `<folder>/<benchmark>.jsonl`, in the rows' order.
+
+    Returns the seconds it took (the slowest process's), None if it was merged before.
+    """
+    partial = Partial(folder, benchmark.name)
+    if partial.whole.is_file():
+        if len(read_predictions(partial.whole)) != len(rows):
+            raise UserError(
+                f"{partial.whole}: made from other rows; choose another output_dir or delete it"
+            )
+        partial.remove()
+        return None
+    missing = len(rows) - len(partial.done())
+    if missing:
+        raise UserError(f"{benchmark.name}: {missing} of {len(rows)} rows have no prediction")
+    return partial.merge()
 
 
-def count(predictions: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Recompute a benchmark's figures from its predictions."""
-    return {
-        "n": len(predictions),
-        "correct": sum(row["correct"] for row in predictions),
-        "unparsed": sum(row["parsed"] is None for row in predictions),
-        "seconds": round(sum(row["seconds"] for row in predictions), 2),
-    }
+class Batches:
+    """Questions in batches of at most so many tokens: prompts, their padding and `room` a row."""
+
+    def __init__(self, questions: Sequence[Question], tokens: int, room: int):
+        self.waiting, self.tokens, self.room = list(questions), tokens, room
+
+    def __iter__(self) -> Iterator[list[Question]]:
+        while self.waiting:
+            longest = len(self.waiting[0].ids) + self.room
+            rows = max(1, self.tokens // longest)
+            batch, self.waiting = self.waiting[:rows], self.waiting[rows:]
+            yield batch
+
+    def halve(self, batch: list[Question], reason: str) -> None:
+        """Put a batch back and make all that follow half as large; UserError if it is one row."""
+        if len(batch) == 1:
+            raise UserError(f"{reason} on a single row of {len(batch[0].ids)} tokens")
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.waiting = batch + self.waiting
+        self.tokens = (len(batch[0].ids) + self.room) * (len(batch) // 2)
+        print(f"{reason}; batches have at most {self.tokens} tokens from here on", flush=True)
 
 
-def read_predictions(file: Path) -> list[dict[str, Any]]:
-    """All rows of a predictions file; UserError naming file and line if one can't be read."""
-    predictions = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            predictions.append(json.loads(line))
-        except json.JSONDecodeError:
-            raise UserError(f"{file}: line {number} is malformed; delete the file") from None
-    return predictions
+def share(items: Sequence[Any], process: PartialState) -> Sequence[Any]:
+    """Every n-th of the items: this process's part."""
+    return items[process.process_index :: process.num_processes]
 
 
-def _read_partial(file: Path) -> dict[int, dict[str, Any]]:
-    """Rows that a stopped evaluation finished; a line cut off in the middle is dropped."""
-    done: dict[int, dict[str, Any]] = {}
-    if not file.is_file():
-        return done
-    whole = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        done[row["id"]] = row
-        whole.append(line + "\n")
-    file.write_text("".join(whole), encoding="utf-8")
-    return done
+def _out_of_memory(error: Exception) -> bool:
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or should_reduce_batch_size(error)
+
+
+def _check_same(done: Iterable[dict], prompts: Sequence[str], folder: Path) -> None:
+    """Raise UserError unless the predictions at hand are for these prompts."""
+    for row in done:
+        number = row["id"]
+        if number >= len(prompts) or row["prompt_hash"] != prompt_hash(prompts[number]):
+            raise UserError(
+                f"output_dir={folder}: holds predictions for other rows; choose another folder"
+            )

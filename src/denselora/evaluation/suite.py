@@ -1,13 +1,17 @@
-"""Evaluating one model on a suite of benchmarks, from config to run record."""
+"""Evaluating models on a suite of benchmarks, from config to run records."""
 
 import json
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
 from datasets import Dataset
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
@@ -16,13 +20,22 @@ from denselora import provenance
 from denselora.data.order import shuffled
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
-from denselora.evaluation.adapter import check_effect, load_adapter, read_training, weights_hash
-from denselora.evaluation.generate import generate, generation_config
-from denselora.evaluation.score import score
+from denselora.evaluation.adapter import (
+    adapted,
+    check_effect,
+    prompt_logits,
+    read_training,
+    weights_hash,
+)
+from denselora.evaluation.judge import count
+from denselora.evaluation.recount import IDENTITY, RECORD
+from denselora.evaluation.score import finish, score, share
+from denselora.evaluation.scoring import SCORINGS, Scoring
 from denselora.folders import check_writable, write_json
 from denselora.methods import describe
 from denselora.models import load_base, load_tokenizer, precision
 from denselora.protocol import Protocol
+from denselora.results.predictions import read_predictions
 from denselora.results.record import (
     Average,
     Benchmark,
@@ -34,129 +47,350 @@ from denselora.results.record import (
     Model,
     Record,
     Training,
+    publish_record,
+    read_record,
     write_record,
 )
 from denselora.results.record import Protocol as ProtocolName
 from denselora.tasks import SUITES, benchmark, benchmarks
 
-IDENTITY = "evaluation.json"
-RECORD = "record.json"
+SECONDS = "seconds.json"
 GROUPS = ("model", "data", "protocol")
 
 
-def evaluate(cfg: DictConfig, overrides: list[str]) -> Record:
-    """Score an adapter folder, or the plain base, and write the predictions and the record.
+@dataclass(frozen=True)
+class Subject:
+    """One model to score: an adapter folder or, without one, the plain base."""
+
+    adapter: Path | None
+    training: dict[str, Any] | None
+    run: str
+    folder: Path
+    identity: dict[str, Any]
+
+
+def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """Score adapter folders, or the plain base, and write the predictions and the records.
 
     overrides: the command line's, to tell a choice from a default: model, data and protocol are
-    those of the adapter's training unless named.
+    those of the adapters' training unless named.
 
+    Returns the records (on the main process; none on the others) and a line for each adapter or
+    benchmark that failed, which doesn't stop the others.
     Raises UserError for a mistake in options or data, before anything is written.
     """
-    # 1. Which adapter, base, data and protocol.
-    if cfg.adapter != "none":
-        raise UserError(
-            f"adapter={cfg.adapter}: evaluation takes a trained adapter by adapter_path=FOLDER; "
-            "adapter=none is the plain base"
-        )
-    adapter_path = Path(cfg.adapter_path) if cfg.adapter_path else None
-    training = read_training(adapter_path) if adapter_path else None
-    if training:
-        cfg = _follow(cfg, training["config"], overrides)
-    config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    # 1. Which adapters, base, data and protocol.
+    adapters = adapter_folders(cfg)
+    trainings = [read_training(folder) if folder else None for folder in adapters]
+    config = follow(cfg, adapters, trainings, overrides)
     protocol = Protocol.from_config(config["protocol"])
     if config["limit"] is not None and config["limit"] < 1:
         raise UserError(f"limit={config['limit']}: give a number above 0, or null for all rows")
-    if config["batch_size"] < 1:
-        raise UserError(f"batch_size={config['batch_size']}: give a number above 0")
+    if config["batch_tokens"] < 1:
+        raise UserError(f"batch_tokens={config['batch_tokens']}: give a number above 0")
+    if config["scoring"] not in SCORINGS:
+        raise UserError(f"scoring={config['scoring']}: use one of {', '.join(SCORINGS)}")
 
     # 2. The rows of every benchmark, read before the model is.
-    chosen = benchmarks(config["tasks"], config["data"]["suite"])
+    whole, rows = read_benchmarks(config)
+
+    # 3. The folders: new, or of the same evaluations that were stopped.
+    subjects = _subjects(config, adapters, trainings)
+
+    # 4. One base for all.
+    process = PartialState(cpu=not torch.cuda.is_available())
+    tokenizer = load_tokenizer(config["model"]["path"])
+    base = load_base(config["model"]["path"], precision(process.device), process.device).eval()
+    first = protocol.evaluation_prompt(next(iter(rows.values()))[0])
+    base.requires_grad_(False)  # what trains is counted
+    plain = prompt_logits(base, tokenizer, first)
+
+    # 5. Each subject on each benchmark.
+    records, failures = [], []
+    total = len(subjects) * sum(_share_of(test) for test in rows.values())
+    with tqdm(total=total, unit="row", desc="all", disable=not process.is_main_process) as bar:
+        for subject in subjects:
+            path = config["model"]["path"]
+            try:
+                with (
+                    adapted(base, subject.adapter, subject.training, path)
+                    if subject.adapter
+                    else nullcontext(base)
+                ) as model:
+                    if subject.adapter:
+                        logits = prompt_logits(model, tokenizer, first)
+                        check_effect(logits, plain, subject.adapter)
+                    scoring = Scoring(config["scoring"], model, tokenizer, protocol)
+                    failed = _answer(subject, rows, scoring, config["batch_tokens"], bar)
+                    method = _method(subject, model)
+            except UserError as error:
+                failures.append(str(error))
+                continue
+            failures += failed
+            if process.is_main_process:
+                record = _record(config, subject, method, rows, whole, scoring)
+                if record:
+                    records.append(record)
+    process.wait_for_everyone()
+    return records, failures
+
+
+def adapter_folders(cfg: DictConfig) -> list[Path | None]:
+    """The folders of `adapter_path`, one or a list; [None] is the plain base."""
+    if cfg.adapter.name != "none":
+        raise UserError(
+            f"adapter={cfg.adapter.name}: evaluation takes trained adapters by adapter_path=; "
+            "adapter=none is the plain base"
+        )
+    if not cfg.adapter_path:
+        return [None]
+    paths = [cfg.adapter_path] if isinstance(cfg.adapter_path, str) else cfg.adapter_path
+    return [Path(path) for path in paths]
+
+
+def follow(
+    cfg: DictConfig,
+    adapters: Sequence[Path | None],
+    trainings: Sequence[dict[str, Any] | None],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """The resolved config, with model, data and protocol of the training where the command line is
+    silent.
+
+    Raises UserError when the adapters' trainings differ in what isn't named.
+    """
+    cfg = cfg.copy()
+    trained = {
+        folder: training["config"]
+        for folder, training in zip(adapters, trainings, strict=True)
+        if training
+    }
+    for group in GROUPS:
+        if any(override.lstrip("+").split("=")[0] == group for override in overrides):
+            continue
+        inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
+        named = OmegaConf.from_dotlist(inside).get(group) or {}
+        if trained:
+            (one, config), *others = trained.items()
+            for other, another in others:
+                if another[group] != config[group]:
+                    raise UserError(
+                        f"adapter_path: {one} and {other} were trained with another {group}; name "
+                        f"one by {group}=, or evaluate them apart"
+                    )
+            cfg[group] = OmegaConf.merge(config[group], named)
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def read_benchmarks(config: dict[str, Any]) -> tuple[dict[str, Dataset], dict[str, Dataset]]:
+    """All test rows by benchmark, and those of them that `limit` leaves."""
     root = Path(config["data"]["path"])
     if not root.is_dir():
         raise UserError(
             f"data.path={root}: no such folder; give one with <benchmark>/test.json, or run "
             "`make data`"
         )
+    chosen = benchmarks(config["tasks"], config["data"]["suite"])
     whole = {each.name: read_rows(root / each.name / "test.json") for each in chosen}
-    rows = {name: _limited(test, config["limit"]) for name, test in whole.items()}
-
-    # 3. The folder: new, or one of the same evaluation that was stopped.
-    identity = {
-        "adapter": weights_hash(adapter_path) if adapter_path else None,
-        "model": config["model"]["path"],
-        "protocol": protocol.identity,
-        "data": config["data"],
-        "limit": config["limit"],
-    }
-    run = training["run_id"] if training else _name(config, adapter_path)
-    if config["limit"]:
-        run += f"-limit{config['limit']}"
-    folder = Path(config["output_dir"] or Path("evaluations") / run)
-    check_writable(folder, "output_dir")
-    _check_folder(folder, identity)
-
-    # 4. The model.
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(config["model"]["path"])
-    model = load_base(config["model"]["path"], precision(device), device).eval()
-    if adapter_path:
-        model = load_adapter(model, adapter_path, training, config["model"]["path"])
-        first = protocol.evaluation_prompt(rows[chosen[0].name][0])
-        check_effect(model, tokenizer, first, adapter_path)
-    method = training["method"] if training else describe(model, _label(model, adapter_path))
-    decoding = generation_config(protocol.decoding, tokenizer)
-
-    # 5. Decode, judge, count.
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / IDENTITY, identity)
-    counts: dict[str, dict[str, Any]] = {}
-    with tqdm(total=sum(map(len, rows.values())), unit="row", desc="evaluating") as bar:
-        for each in chosen:
-            bar.set_postfix_str(each.name)
-            counts[each.name] = score(
-                each,
-                rows[each.name],
-                protocol,
-                lambda prompts: generate(model, tokenizer, prompts, decoding),
-                folder,
-                config["batch_size"],
-                bar.update,
-            )
-
-    # 6. The record.
-    record = _record(config, training, method, run, whole, counts, decoding)
-    write_record(record, folder / RECORD)
-    if config["record_dir"]:
-        _publish(record, folder, Path(config["record_dir"]))
-    return record
+    return whole, {name: _limited(test, config["limit"]) for name, test in whole.items()}
 
 
-def _record(config, training, method, run, whole, counts, decoding) -> Record:
-    suite = config["data"]["suite"]
+def _limited(rows: Dataset, limit: int | None) -> Dataset:
+    """The first `limit` rows of a fixed shuffle: test files can be sorted by topic."""
+    if limit is None or limit >= len(rows):
+        return rows
+    return rows.select(sorted(shuffled(len(rows), 0, "limit")[:limit]))
+
+
+def _subjects(
+    config: dict[str, Any],
+    adapters: Sequence[Path | None],
+    trainings: Sequence[dict[str, Any] | None],
+) -> list[Subject]:
+    subjects = []
+    for adapter, training in zip(adapters, trainings, strict=True):
+        run = training["run_id"] if training else _name(config, adapter)
+        if config["scoring"] != "generate":
+            run += f"-{config['scoring']}"
+        if config["limit"]:
+            run += f"-limit{config['limit']}"
+        folder = Path(config["output_dir"] or Path("evaluations") / run)
+        if config["output_dir"] and len(adapters) > 1:
+            folder /= run
+        identity = {
+            "adapter": weights_hash(adapter) if adapter else None,
+            "model": config["model"]["path"],
+            "protocol": config["protocol"],
+            "scoring": config["scoring"],
+            "data": config["data"],
+            "limit": config["limit"],
+        }
+        check_writable(folder, "output_dir")
+        _check_folder(folder, identity)
+        subjects.append(Subject(adapter, training, run, folder, identity))
+    names = [subject.run for subject in subjects]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"adapter_path: two of the adapters are named {name}; rename a folder")
+    return subjects
+
+
+def _name(config: dict[str, Any], adapter: Path | None) -> str:
+    """The run id of something that this project didn't train."""
+    what = adapter.resolve().name if adapter else "base"
+    return "-".join(
+        [config["model"]["name"], what, config["data"]["name"], config["protocol"]["name"]]
+    )
+
+
+def _check_folder(folder: Path, identity: dict[str, Any]) -> None:
+    """Refuse a folder that holds anything but this same evaluation."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    file = folder / IDENTITY
+    if not file.is_file():
+        raise UserError(f"output_dir={folder}: not empty and not an evaluation; choose another")
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError:
+        raise UserError(f"{file}: malformed; delete the folder or choose another") from None
+    changed = [key for key in identity if before.get(key) != identity[key]]
+    if changed:
+        raise UserError(
+            f"output_dir={folder}: holds another evaluation (differs in {', '.join(changed)}); "
+            "choose another folder"
+        )
+
+
+def _answer(
+    subject: Subject, rows: dict[str, Dataset], scoring: Scoring, batch_tokens: int, bar: tqdm
+) -> list[str]:
+    """All benchmarks of one subject; returns a line for each that failed in any process."""
+    process = PartialState()
+    if process.is_main_process:
+        subject.folder.mkdir(parents=True, exist_ok=True)
+        write_json(subject.folder / IDENTITY, subject.identity)
+    process.wait_for_everyone()
+    failures = []
+    for name, test in rows.items():
+        failure = None
+        with tqdm(
+            total=_share_of(test),
+            unit="row",
+            desc=name,
+            leave=False,
+            disable=not process.is_main_process,
+        ) as own:
+
+            def advance(done: int, own: tqdm = own) -> None:
+                own.update(done)
+                bar.update(done)
+
+            try:
+                score(benchmark(name), test, scoring, subject.folder, batch_tokens, advance)
+            except Exception as error:  # whatever it is, the other benchmarks are worth having
+                failure = _failure(subject, name, error)
+        failed = [each for each in gather_object([failure]) if each]
+        if not failed and process.is_main_process:
+            try:
+                _keep_seconds(subject.folder, name, finish(benchmark(name), test, subject.folder))
+            except (UserError, OSError) as error:
+                failed = [_failure(subject, name, error)]
+        failures += failed[:1]
+    return failures
+
+
+def _share_of(rows: Dataset) -> int:
+    """How many of the rows this process answers."""
+    return len(share(range(len(rows)), PartialState()))
+
+
+def _failure(subject: Subject, name: str, error: Exception) -> str:
+    kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+    text = (str(error).strip().splitlines() or [""])[0][:300]
+    return f"{subject.run}, {name} failed: {kind}{text}"
+
+
+def _keep_seconds(folder: Path, name: str, seconds: float | None) -> None:
+    """Note how long a benchmark took: no part of its predictions, which are always the same."""
+    if seconds is not None:
+        write_json(folder / SECONDS, read_seconds(folder) | {name: round(seconds, 2)})
+    for file in folder.glob(f"{name}.partial-*.jsonl"):
+        file.unlink()
+
+
+def read_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of each benchmark that is finished."""
+    file = folder / SECONDS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _metrics(subject: Subject) -> str | None:
+    """The training's loss curve as seen from the record; it lies beside the adapter's folder."""
+    name = subject.training["training"]["metrics_file"]
+    file = subject.adapter.absolute().parent / Path(name).name if name else None
+    return os.path.relpath(file, subject.folder) if file and file.is_file() else None
+
+
+def _method(subject: Subject, model) -> dict[str, Any]:
+    if subject.training:
+        return subject.training["method"]
+    if subject.adapter is None:
+        return describe(model, {"name": "none", "label": "base"})
+    if not hasattr(model, "peft_config"):
+        return describe(model, {"name": "full", "label": "full"})
+    config = model.peft_config["default"]
+    kind = config.peft_type.value
+    label = {"name": kind.lower(), "label": str(kind), "r": getattr(config, "r", None)}
+    # loaded adapters are frozen; count what training them means
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(model.base_model.prefix in name)
+    described = describe(model, label)
+    model.requires_grad_(False)
+    return described
+
+
+def _record(
+    config: dict[str, Any],
+    subject: Subject,
+    method: dict[str, Any],
+    rows: dict[str, Dataset],
+    whole: dict[str, Dataset],
+    scoring: Scoring,
+) -> Record | None:
+    """Count the predictions of the finished benchmarks and write the record; None without any."""
+    suite, training = config["data"]["suite"], subject.training
+    seconds = read_seconds(subject.folder)
     results = {
         name: Benchmark.counted(
             full_n=len(whole[name]),
             chance=benchmark(name).chance,
             predictions=f"{name}.jsonl",
-            **figures,
+            seconds=seconds.get(name, 0.0),
+            **count(read_predictions(subject.folder / f"{name}.jsonl")),
         )
-        for name, figures in counts.items()
+        for name in rows
+        if (subject.folder / f"{name}.jsonl").is_file()
     }
-    trained = training["training"] if training else None
+    if not results:
+        return None
+    trained = None
+    if training:
+        trained = training["training"] | {"metrics_file": _metrics(subject)}
     if trained and trained["collapsed"]:
         status = "collapsed"
     elif config["limit"] is None and len(results) == len(SUITES[suite]):
         status = "complete"
     else:
         status = "partial"
-    return Record(
+    record = Record(
         schema=1,
-        run_id=run,
+        run_id=subject.run,
         created=datetime.now(UTC).replace(microsecond=0),
         status=status,
         model=Model(**{key: config["model"][key] for key in ("name", "label", "path")}),
         method=Method(**method),
-        protocol=ProtocolName(**Protocol.from_config(config["protocol"]).identity),
+        protocol=ProtocolName(**scoring.protocol.identity),
         data=Data(
             name=config["data"]["name"],
             label=config["data"]["label"],
@@ -167,83 +401,18 @@ def _record(config, training, method, run, whole, counts, decoding) -> Record:
         config=training["config"] if training else None,
         evaluation=Evaluation(
             limit=config["limit"],
-            scoring="generate",
-            decoding=decoding.to_diff_dict(),
-            batch_size=config["batch_size"],
+            scoring=config["scoring"],
+            decoding=scoring.decoding.to_diff_dict() if scoring.decoding else {},
+            batch_size=None,
         ),
         git=Git(**provenance.git_state()),
         packages=provenance.packages(),
-        device=Device(**provenance.device()),
+        device=Device(**provenance.device(PartialState().num_processes)),
         training=Training(**trained) if trained else None,
         benchmarks=results,
         average=Average.of(results, suite),
     )
-
-
-def _publish(record: Record, folder: Path, target: Path) -> None:
-    """Copy the record to the folder that the tables read, its files named from there."""
-
-    def from_target(name: str | None) -> str | None:
-        return os.path.relpath(folder / name, target) if name else None
-
-    moved = {
-        name: replace(result, predictions=from_target(result.predictions))
-        for name, result in record.benchmarks.items()
-    }
-    training = record.training and replace(
-        record.training, metrics_file=from_target(record.training.metrics_file)
-    )
-    target.mkdir(parents=True, exist_ok=True)
-    write_record(
-        replace(record, benchmarks=moved, training=training), target / f"{record.run_id}.json"
-    )
-
-
-def _follow(cfg: DictConfig, training: dict[str, Any], overrides: list[str]) -> DictConfig:
-    """Take model, data and protocol from the training config where the command line is silent."""
-    cfg = cfg.copy()
-    for group in GROUPS:
-        if not any(override.lstrip("+").split("=")[0] == group for override in overrides):
-            inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
-            named = OmegaConf.from_dotlist(inside).get(group) or {}
-            cfg[group] = OmegaConf.merge(training[group], named)
-    return cfg
-
-
-def _limited(rows: Dataset, limit: int | None) -> Dataset:
-    """The first `limit` rows of a fixed shuffle: test files can be sorted by topic."""
-    if limit is None or limit >= len(rows):
-        return rows
-    return rows.select(sorted(shuffled(len(rows), 0, "limit")[:limit]))
-
-
-def _name(config: dict[str, Any], adapter_path: Path | None) -> str:
-    """The run id of something that this project didn't train."""
-    what = adapter_path.resolve().name if adapter_path else "base"
-    return "-".join(
-        [config["model"]["name"], what, config["data"]["name"], config["protocol"]["name"]]
-    )
-
-
-def _label(model, adapter_path: Path | None) -> dict[str, Any]:
-    """How the plain base, or an adapter made by other code, is named in records."""
-    if adapter_path is None:
-        return {"name": "none", "label": "base"}
-    config = model.peft_config["default"]
-    return {"name": config.peft_type.lower(), "label": str(config.peft_type.value), "r": config.r}
-
-
-def _check_folder(folder: Path, identity: dict[str, Any]) -> None:
-    """Refuse a folder that holds anything but this same evaluation."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    file = folder / IDENTITY
-    if not file.is_file():
-        raise UserError(f"output_dir={folder}: not empty and not an evaluation; choose another")
-    before = json.loads(file.read_text(encoding="utf-8"))
-    changed = [key for key in identity if before.get(key) != identity[key]]
-    if changed:
-        raise UserError(
-            f"output_dir={folder}: holds another evaluation (differs in {', '.join(changed)}); "
-            "choose another folder"
-        )
+    write_record(record, subject.folder / RECORD)
+    if config["record_dir"]:
+        publish_record(read_record(subject.folder / RECORD), config["record_dir"])
+    return record

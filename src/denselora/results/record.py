@@ -167,6 +167,9 @@ class Benchmark:
     """Rows answered right."""
     unparsed: Count
     """Rows without any answer word; they count as wrong."""
+    ambiguous: Count | None = None
+    """Rows with two or more different answer words, of which the first counts; null where it wasn't
+    counted."""
     accuracy: Fraction
     """correct / n."""
     ci95: tuple[Fraction, Fraction]

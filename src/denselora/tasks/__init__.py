@@ -1,6 +1,11 @@
 """Benchmarks as data: where the rows are, which words answer, how the answer is read."""
 
-from denselora.tasks.benchmark import Benchmark, extract_answer, extract_number
+from denselora.tasks.benchmark import (
+    Benchmark,
+    answer_pattern,
+    extract_answer,
+    extract_number,
+)
 from denselora.tasks.suites import COMMONSENSE, MATH, SUITES, benchmark, benchmarks
 
 __all__ = [
@@ -8,6 +13,7 @@ __all__ = [
     "MATH",
     "SUITES",
     "Benchmark",
+    "answer_pattern",
     "benchmark",
     "benchmarks",
     "extract_answer",

@@ -34,6 +34,12 @@ class Benchmark:
             return extract_answer(text, self.answers, whole_word)
         return extract_number(text)
 
+    def named(self, text: str, whole_word: bool = False) -> set[str]:
+        """All the different answer words in a model's output; none if answers are numbers."""
+        if not self.answers:
+            return set()
+        return set(re.findall(answer_pattern(self.answers, whole_word), _response(text)))
+
     def is_right(self, parsed: str | None, gold: str) -> bool:
         """Whether what was read is the gold answer: words letter for letter, numbers within 0.001
         as in LLM-Adapters' evaluate.py. UserError if a number's gold is none.
@@ -54,9 +60,14 @@ def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False
     commonsense_evaluate.py does. `whole_word` asks for a border on both sides (protocol `clean`);
     without it "falsehood" counts as "false", as in the authors' script.
     """
-    pattern = "|".join(re.escape(word) for word in answers)
-    found = re.search(rf"\b(?:{pattern})\b" if whole_word else pattern, _response(text))
+    found = re.search(answer_pattern(answers, whole_word), _response(text))
     return found.group() if found else None
+
+
+def answer_pattern(answers: tuple[str, ...], whole_word: bool) -> str:
+    """A regular expression for any of the answer words."""
+    pattern = "|".join(re.escape(word) for word in answers)
+    return rf"\b(?:{pattern})\b" if whole_word else pattern
 
 
 def extract_number(text: str) -> str | None:

@@ -1,0 +1,17 @@
+"""Measure speed: python scripts/benchmark.py model=smollm2_135m data=local data.path=FOLDER."""
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("benchmark")
+def main(cfg: DictConfig) -> None:
+    from denselora.benchmarks.run import run
+
+    run(cfg, list(HydraConfig.get().overrides.task))
+
+
+if __name__ == "__main__":
+    main()

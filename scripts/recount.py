@@ -1,0 +1,21 @@
+"""Recount accuracies from predictions: python scripts/recount.py folders=[evaluations/NAME]."""
+
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("recount")
+def main(cfg: DictConfig) -> None:
+    from denselora.evaluation.recount import compare, recount_folder
+    from denselora.evaluation.show import print_agreement, print_counts
+
+    for folder in cfg.folders:
+        print_counts(folder, recount_folder(folder))
+    for number, one in enumerate(cfg.folders):
+        for other in cfg.folders[number + 1 :]:
+            print_agreement(one, other, compare(one, other))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `make bench` measures: functions that return rows of plain values."""

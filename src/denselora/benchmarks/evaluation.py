@@ -1,0 +1,137 @@
+"""Examples per second of each way to an answer, as a ratio to the authors' way.
+
+The authors' way, commonsense_evaluate.py of the release: one prompt at a time through transformers'
+generate with four beams.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import nn
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from denselora.evaluation import judge
+from denselora.evaluation.context import compute_head, shared_head
+from denselora.evaluation.decode import generation_config
+from denselora.evaluation.score import Batches
+from denselora.evaluation.scoring import Scoring
+from denselora.protocol import Decoding, Protocol
+from denselora.tasks import Benchmark, benchmark
+
+REFERENCE = "authors' way: batch 1"
+LIBRARY_BATCH = 16
+
+Answers = list[str | None]
+Way = Callable[[Benchmark, Dataset], Answers]
+
+
+def evaluation_rows(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    protocol: Protocol,
+    rows: dict[str, Dataset],
+    batch_tokens: int,
+) -> list[dict[str, Any]]:
+    """One row for each way: name, examples per second, ratio to the authors' way (median, lowest
+    and highest over the benchmarks), and the share of answers equal to the authors' way's.
+
+    rows: test rows by benchmark. Each benchmark is one round, in which every way answers the same
+    rows; the order of the ways turns from round to round, so that no way always meets the machine
+    in the same state.
+    """
+    ways = _ways(model, tokenizer, protocol, batch_tokens)
+    names = list(ways)
+    first = next(iter(rows))
+    for way in ways.values():
+        way(benchmark(first), rows[first].select([0]))  # what only the first call costs
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    answers: dict[str, Answers] = {name: [] for name in names}
+    with tqdm(total=len(rows) * len(names), unit="way", desc="evaluation") as bar:
+        for turn, (task, test) in enumerate(rows.items()):
+            for place in range(len(names)):
+                name = names[(place + turn) % len(names)]
+                began = _now()
+                answers[name] += ways[name](benchmark(task), test)
+                seconds[name].append(_now() - began)
+                bar.update()
+    counts = [len(test) for test in rows.values()]
+    return [
+        {
+            "name": name,
+            "examples_per_s": sum(counts) / sum(seconds[name]),
+            **_spread([r / s for r, s in zip(seconds[REFERENCE], seconds[name], strict=True)]),
+            "same_answers": _share(answers[name], answers[REFERENCE]),
+            "examples": sum(counts),
+            "rounds": len(counts),
+        }
+        for name in names
+    ]
+
+
+def _ways(model, tokenizer, protocol: Protocol, batch_tokens: int) -> dict[str, Way]:
+    greedy = replace(protocol, decoding=Decoding(1, protocol.decoding.max_new_tokens))
+    beams = protocol.decoding.num_beams
+
+    def ours(kind: str, protocol: Protocol) -> Way:
+        scoring = Scoring(kind, model, tokenizer, protocol)
+        return lambda task, rows: _ours(scoring, task, rows, batch_tokens)
+
+    def library(batch: int) -> Way:
+        return lambda task, rows: _library(model, tokenizer, protocol, task, rows, batch)
+
+    return {
+        REFERENCE: library(1),
+        f"transformers' generate: batch {LIBRARY_BATCH}, {beams} beams": library(LIBRARY_BATCH),
+        f"exact: prompt once, {beams} beams": ours("generate", protocol),
+        "greedy: prompt once": ours("generate", greedy),
+        "choice: one pass": ours("choice", protocol),
+    }
+
+
+def _ours(scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int) -> Answers:
+    questions = scoring.questions(task, rows)
+    head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
+    questions.sort(key=lambda question: -len(question.ids))
+    answers = {}
+    for batch in Batches(questions, batch_tokens, scoring.room):
+        for row in scoring.answer(task, head, batch):
+            answers[row["id"]] = row["parsed"]
+    return [answers[number] for number in range(len(rows))]
+
+
+@torch.no_grad()
+def _library(
+    model, tokenizer, protocol: Protocol, task: Benchmark, rows: Dataset, batch: int
+) -> Answers:
+    config = generation_config(protocol.decoding, tokenizer)
+    prompts = [protocol.evaluation_prompt(row) for row in rows]
+    answers: Answers = []
+    for start in range(0, len(prompts), batch):
+        inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True)
+        inputs = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        made = model.generate(**inputs, generation_config=config)
+        texts = tokenizer.batch_decode(
+            made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
+        answers += [judge.read(task, protocol, text)[0] for text in texts]
+    return answers
+
+
+def _now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _spread(ratios: Sequence[float]) -> dict[str, float]:
+    return {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
+
+
+def _share(ours: Answers, theirs: Answers) -> float:
+    return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(theirs)

@@ -1,0 +1,127 @@
+"""Prompts read once: their keys and values, and how further tokens attend to them.
+
+Everything that scores or decodes starts here. A row's prompt is computed once. What may follow it
+(four beams, or the answers to compare) is appended to that one row as a tree: every appended token
+attends to the prompt and to its own ancestors alone, which a mask says, so nothing is copied per
+beam and no cache is reordered.
+
+Letters in shapes: R rows, P cached positions (the head's and the prompts', padding included),
+N tokens appended now, A tokens appended before, V vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+
+@dataclass(frozen=True)
+class Head:
+    """The tokens that all prompts begin with, computed once; none for an empty head."""
+
+    ids: list[int]
+    layers: list[tuple[Tensor, Tensor]]
+
+    def cache(self, rows: int) -> DynamicCache:
+        """A cache of so many rows that holds the head; the rows share its memory."""
+        cache = DynamicCache()
+        for number, (keys, values) in enumerate(self.layers):
+            cache.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1), number)
+        return cache
+
+
+@dataclass
+class Context:
+    """Rows of prompts in the model's cache, ready for more tokens.
+
+    visible: bool [R, P], false at padding.
+    length: int64 [R], the tokens of each prompt, which is the position of the next one.
+    logits: float32 [R, V] after each prompt's last token.
+    """
+
+    model: nn.Module
+    cache: DynamicCache
+    visible: Tensor
+    length: Tensor
+    logits: Tensor
+
+    @torch.no_grad()
+    def append(self, tokens: Tensor, ancestors: Tensor, depth: Tensor | int) -> Tensor:
+        """Logits (float32 [R, N, V]) after each of the tokens [R, N], which join the cache.
+
+        ancestors: bool [R, N, A + N], which appended tokens each of them attends to, itself too.
+        depth: how many tokens stand between the prompt and each of them (int64 [R, N], or one).
+        """
+        rows, new = tokens.shape
+        prompt = self.visible[:, None].expand(rows, new, -1)
+        attends = torch.cat([prompt, ancestors], dim=-1)[:, None]
+        logits = self.model(
+            input_ids=tokens,
+            attention_mask=_additive(attends, self.model.dtype),
+            position_ids=(self.length[:, None] + depth).expand(rows, new),
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits
+        return logits.float()
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows alone (int64 [kept])."""
+        self.cache.batch_select_indices(rows)
+        self.visible, self.length = self.visible[rows], self.length[rows]
+
+
+def shared_head(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """The longest beginning that all prompts' ids share, short of any prompt's last token."""
+    first, last = min(prompts), max(prompts)  # these two differ first
+    longest = min(map(len, prompts)) - 1
+    shared = 0
+    while shared < longest and first[shared] == last[shared]:
+        shared += 1
+    return list(first[:shared])
+
+
+@torch.no_grad()
+def compute_head(model: nn.Module, ids: Sequence[int]) -> Head:
+    """Run the head through the model."""
+    if not ids:
+        return Head([], [])
+    cache = DynamicCache()
+    tokens = torch.tensor([list(ids)], device=model.device)
+    model(input_ids=tokens, past_key_values=cache, use_cache=True, logits_to_keep=1)
+    return Head(list(ids), [(layer.keys, layer.values) for layer in cache.layers])
+
+
+@torch.no_grad()
+def read_prompts(model: nn.Module, head: Head, prompts: Sequence[Sequence[int]]) -> Context:
+    """Run prompts (token ids, each longer than the head that it begins with) through the model.
+
+    They are padded on the left; padding is masked, and positions count a prompt's own tokens.
+    """
+    device, start = model.device, len(head.ids)
+    bodies = [list(ids[start:]) for ids in prompts]
+    longest = max(map(len, bodies))
+    tokens = torch.tensor([[0] * (longest - len(body)) + body for body in bodies], device=device)
+    length = torch.tensor([len(ids) for ids in prompts], device=device)
+    own = torch.arange(longest, device=device) >= longest + start - length[:, None]
+    visible = torch.cat([own.new_ones(len(bodies), start), own], dim=1)
+    cache = head.cache(len(bodies))
+    logits = model(
+        input_ids=tokens,
+        attention_mask=visible.long(),
+        position_ids=(visible.cumsum(1) - 1).clamp(min=0)[:, start:],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    ).logits
+    return Context(model, cache, visible, length, logits[:, -1].float())
+
+
+def _additive(attends: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a query attends and the lowest number where it doesn't: for every attention kernel
+    of transformers that takes a mask.
+    """
+    return torch.zeros(attends.shape, dtype=dtype, device=attends.device).masked_fill_(
+        ~attends, torch.finfo(dtype).min
+    )

@@ -1,0 +1,107 @@
+"""Figures from an evaluation's predictions alone: no model, no GPU."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from denselora.errors import UserError
+from denselora.evaluation import judge
+from denselora.protocol import Protocol
+from denselora.results.predictions import read_predictions
+from denselora.results.record import Benchmark, Record, read_record
+from denselora.results.statistics import mcnemar
+from denselora.tasks import benchmark
+
+IDENTITY = "evaluation.json"
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two evaluations of the same rows.
+
+    same: rows with the same answer read, none at all included. right: rows that each answers right.
+    p: exact McNemar, two-sided.
+    """
+
+    n: int
+    same: int
+    right: tuple[int, int]
+    p: float
+
+
+def recount_folder(folder: str | Path) -> dict[str, Benchmark]:
+    """Each benchmark's figures, from its predictions judged anew.
+
+    Raises UserError if the folder is no evaluation, lacks predictions, or if a row is judged
+    otherwise than its record was counted.
+    """
+    record = _record(folder)
+    protocol = _protocol(record)
+    results = {}
+    for name, kept in record.benchmarks.items():
+        file = _predictions(record, name)
+        figures, changed = judge.recount(file, benchmark(name), protocol, record.evaluation.scoring)
+        if changed:
+            raise UserError(
+                f"{file}: {changed} of {figures['n']} rows are judged otherwise now than when they "
+                "were made; the file or the code has changed since"
+            )
+        results[name] = Benchmark.counted(
+            full_n=kept.full_n,
+            chance=kept.chance,
+            predictions=kept.predictions,
+            seconds=kept.seconds,
+            **figures,
+        )
+    return results
+
+
+def compare(one: str | Path, other: str | Path) -> dict[str, Agreement]:
+    """How far two evaluations agree on the benchmarks that both have.
+
+    Raises UserError if they don't hold the same prompts.
+    """
+    records = [_record(one), _record(other)]
+    names = [name for name in records[0].benchmarks if name in records[1].benchmarks]
+    if not names:
+        raise UserError(f"{one} and {other} have no benchmark in common")
+    return {name: _agreement(*(_predictions(record, name) for record in records)) for name in names}
+
+
+def _agreement(one: Path, other: Path) -> Agreement:
+    rows = [read_predictions(one), read_predictions(other)]
+    prompts = [[(row["id"], row["prompt_hash"]) for row in each] for each in rows]
+    if prompts[0] != prompts[1]:
+        raise UserError(f"{one} and {other} hold different prompts; evaluate both on the same rows")
+    right = [np.array([row["correct"] for row in each], bool) for each in rows]
+    return Agreement(
+        n=len(rows[0]),
+        same=sum(a["parsed"] == b["parsed"] for a, b in zip(*rows, strict=True)),
+        right=(int(right[0].sum()), int(right[1].sum())),
+        p=mcnemar(*right),
+    )
+
+
+def _record(folder: str | Path) -> Record:
+    file = Path(folder) / RECORD
+    if not file.is_file():
+        raise UserError(f"folders: {folder} has no {RECORD}; give output folders of evaluate.py")
+    return read_record(file)
+
+
+def _predictions(record: Record, name: str) -> Path:
+    file = record.beside(record.benchmarks[name].predictions)
+    if file is None:
+        raise UserError(f"{record.file}: the predictions of {name} are missing; evaluate again")
+    return file
+
+
+def _protocol(record: Record) -> Protocol:
+    """The protocol that the predictions were made under, whole."""
+    file = record.beside(IDENTITY)
+    if file is None:
+        raise UserError(f"{record.file.parent}: {IDENTITY} is missing; evaluate again")
+    return Protocol.from_config(json.loads(file.read_text(encoding="utf-8"))["protocol"])

@@ -1,0 +1,56 @@
+"""A model that has learnt to answer, its tokenizer, and the two protocols."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from denselora.protocol import Protocol
+from tests.evaluation.models import LAYOUTS, make_model, make_rows, make_tokenizer
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def protocol(name: str) -> Protocol:
+    return Protocol.from_config(yaml.safe_load((CONFIGS / "protocol" / f"{name}.yaml").read_text()))
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return make_tokenizer()
+
+
+@pytest.fixture(scope="session")
+def paper() -> Protocol:
+    return protocol("paper")
+
+
+@pytest.fixture(scope="session")
+def clean() -> Protocol:
+    return protocol("clean")
+
+
+@pytest.fixture(scope="session")
+def trained(tokenizer, paper):
+    """A model with doubts: it answers mostly in the right form."""
+    return make_model(tokenizer, paper, steps=18)
+
+
+@pytest.fixture(scope="session")
+def base_folder(trained, tokenizer, tmp_path_factory) -> Path:
+    """The trained model as a folder."""
+    folder = tmp_path_factory.mktemp("base")
+    trained.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rows_folder(tmp_path_factory) -> Path:
+    """Test rows of three benchmarks in the LLM-Adapters layout."""
+    folder = tmp_path_factory.mktemp("rows")
+    for name in LAYOUTS:
+        (folder / name).mkdir()
+        (folder / name / "test.json").write_text(json.dumps(make_rows(name, 10, seed=2)))
+    return folder

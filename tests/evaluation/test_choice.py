@@ -1,0 +1,67 @@
+import torch
+
+from denselora.evaluation.choice import answer_ids, common, log_likelihoods, options
+from denselora.evaluation.context import compute_head, read_prompts, shared_head
+from denselora.tasks import benchmark
+from tests.evaluation.models import LAYOUTS, make_rows
+
+
+def full_log_likelihood(model, prompt, answer) -> float:
+    """The definition: the sum over all of the answer's tokens."""
+    with torch.no_grad():
+        log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    return sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
+
+
+def differences(values):
+    return [value - values[0] for value in values]
+
+
+def test_ranks_like_the_full_log_likelihood(trained, tokenizer, paper):
+    rows = [row for name in LAYOUTS for row in make_rows(name, 4, seed=2)]
+    words = [row["instruction"].split("Answer format: ")[1].split("/") for row in rows]
+    prompts = [tokenizer(paper.evaluation_prompt(row))["input_ids"] for row in rows]
+    answers = [answer_ids(tokenizer, each) for each in words]
+    shared = [common(each) for each in answers]
+    asked = [p + a[0][:n] for p, a, n in zip(prompts, answers, shared, strict=True)]
+    context = read_prompts(trained, compute_head(trained, shared_head(asked)), asked)
+    tails = [[ids[n:] for ids in each] for each, n in zip(answers, shared, strict=True)]
+    for row, values in enumerate(log_likelihoods(context, tails)):
+        full = [full_log_likelihood(trained, prompts[row], each) for each in answers[row]]
+        torch.testing.assert_close(
+            torch.tensor(differences(values)), torch.tensor(differences(full)), atol=1e-4, rtol=0
+        )
+
+
+def test_tails_of_several_tokens_count_in_full(trained, tokenizer, paper):
+    rows = make_rows("boolq", 3, seed=3)
+    prompts = [tokenizer(paper.evaluation_prompt(row))["input_ids"] for row in rows]
+    tails = [[[5, 6, 7], [5, 9], [8]], [[4], [9]], [[11, 12], [13, 14, 15, 16]]]
+    context = read_prompts(trained, compute_head(trained, shared_head(prompts)), prompts)
+    for row, values in enumerate(log_likelihoods(context, tails)):
+        full = [full_log_likelihood(trained, prompts[row], tail) for tail in tails[row]]
+        torch.testing.assert_close(torch.tensor(values), torch.tensor(full), atol=1e-4, rtol=0)
+
+
+def test_one_forward_pass_where_answers_part_at_their_last_token(trained, tokenizer, paper):
+    prompt = tokenizer(paper.evaluation_prompt(make_rows("piqa", 1)[0]))["input_ids"]
+    context = read_prompts(trained, compute_head(trained, []), [prompt])
+    context.append = None  # a second pass would fail
+    assert len(log_likelihoods(context, [[[5], [6]]])[0]) == 2
+
+
+def test_options_are_those_that_the_row_offers():
+    arc = benchmark("ARC-Easy")
+    assert options(arc, "Which? Answer format: answer1/answer2/answer3") == (
+        "answer1",
+        "answer2",
+        "answer3",
+    )
+    assert options(arc, "Which?") == arc.answers
+    assert options(benchmark("boolq"), "So?\n\nAnswer format: true/false") == ("true", "false")
+
+
+def test_answers_share_tokens_up_to_where_they_part():
+    assert common([[1, 2, 3], [1, 2, 4]]) == 2
+    assert common([[1, 2], [1, 2, 4]]) == 1
+    assert common([[1, 2], [3, 4]]) == 0

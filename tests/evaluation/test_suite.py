@@ -1,0 +1,199 @@
+"""Whole evaluations: several adapters, failures, bad input, processes, recounting."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+
+from denselora.errors import UserError
+from denselora.evaluation import suite
+from denselora.evaluation.recount import compare, recount_folder
+from denselora.results.record import read_record
+from tests.conftest import denselora_config, run_processes
+from tests.evaluation.conftest import CONFIGS
+
+TASKS = "tasks=[boolq,piqa,ARC-Easy]"
+
+
+def evaluate(*overrides):
+    """The library call behind scripts/evaluate.py."""
+    options = [str(override) for override in overrides]
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose("evaluate", options)
+    return suite.evaluate(cfg, options)
+
+
+@pytest.fixture
+def where(base_folder, rows_folder, tmp_path):
+    """Options that name the base, the rows and an output folder."""
+    return [
+        *(f"model.path={base_folder}", "data=local", f"data.path={rows_folder}"),
+        *(TASKS, "protocol.decoding.max_new_tokens=12", f"output_dir={tmp_path / 'out'}"),
+    ]
+
+
+def make_adapter(base_folder, folder, config):
+    torch.manual_seed(3)
+    base = AutoModelForCausalLM.from_pretrained(base_folder)
+    get_peft_model(base, config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def adapters(base_folder, tmp_path_factory):
+    """A DenseLoRA and a LoRA adapter that change something."""
+    folder = tmp_path_factory.mktemp("adapters")
+    lora = LoraConfig(r=4, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    return [
+        make_adapter(base_folder, folder / "dense", denselora_config(init_weights=False)),
+        make_adapter(base_folder, folder / "lora", lora),
+    ]
+
+
+def predictions(folder):
+    return {file.name: file.read_bytes() for file in folder.glob("*.jsonl")}
+
+
+def test_the_plain_base_gets_a_record_that_recounts(where, tmp_path):
+    (record,), failures = evaluate(*where, "adapter=none", f"record_dir={tmp_path / 'runs'}")
+    assert not failures and record.method.trainable == 0 and record.method.name == "none"
+    assert set(predictions(tmp_path / "out")) == {"boolq.jsonl", "piqa.jsonl", "ARC-Easy.jsonl"}
+    assert not list((tmp_path / "out").glob("*.partial*"))
+    recounted = recount_folder(tmp_path / "out")
+    assert recounted == record.benchmarks
+    assert all(one.n == 10 and one.ambiguous is not None for one in recounted.values())
+    published = read_record(tmp_path / "runs" / f"{record.run_id}.json")
+    assert published.beside(published.benchmarks["piqa"].predictions)
+
+
+def test_several_adapters_on_one_base_score_as_each_alone(where, adapters, tmp_path):
+    together, failures = evaluate(*where, f"adapter_path=[{adapters[0]},{adapters[1]}]")
+    assert not failures
+    assert [record.method.label for record in together] == ["DENSELORA", "LORA"]
+    assert all(record.method.trainable > 0 for record in together)
+    for record, adapter in zip(together, adapters, strict=True):
+        alone = tmp_path / f"alone-{record.method.name}"
+        evaluate(*where, f"adapter_path={adapter}", f"output_dir={alone}")
+        assert predictions(alone) == predictions(tmp_path / "out" / record.run_id)
+
+
+def test_scorings_have_folders_of_their_own_and_are_compared(where, adapters, tmp_path):
+    evaluate(*where, f"adapter_path={adapters[1]}")
+    choice = tmp_path / "choice"
+    (record,), _ = evaluate(
+        *where, f"adapter_path={adapters[1]}", "scoring=choice", f"output_dir={choice}"
+    )
+    assert record.run_id.endswith("-choice") and record.evaluation.scoring == "choice"
+    assert recount_folder(choice) == record.benchmarks
+    agreements = compare(tmp_path / "out", choice)
+    for name, each in agreements.items():
+        rows = [
+            [json.loads(line) for line in (folder / f"{name}.jsonl").open()]
+            for folder in (tmp_path / "out", choice)
+        ]
+        assert each.same == sum(a["parsed"] == b["parsed"] for a, b in zip(*rows, strict=True))
+    with pytest.raises(UserError, match="another evaluation"):
+        evaluate(*where, f"adapter_path={adapters[1]}", "scoring=choice")
+
+
+def test_a_failing_benchmark_does_not_lose_the_others(where, tmp_path, monkeypatch):
+    score = suite.score
+
+    def broken(benchmark, *rest):
+        if benchmark.name == "piqa":
+            raise RuntimeError("shapes do not match\nsecond line")
+        score(benchmark, *rest)
+
+    monkeypatch.setattr(suite, "score", broken)
+    (record,), (failure,) = evaluate(*where)
+    assert "piqa failed: RuntimeError: shapes do not match" in failure and "\n" not in failure
+    assert set(record.benchmarks) == {"boolq", "ARC-Easy"} and record.status == "partial"
+    monkeypatch.undo()
+    (record,), failures = evaluate(*where)
+    assert not failures and len(record.benchmarks) == 3
+
+
+def test_an_adapter_without_effect_is_refused_and_the_others_scored(
+    where, base_folder, adapters, tmp_path
+):
+    idle = make_adapter(base_folder, tmp_path / "idle", denselora_config())
+    records, (failure,) = evaluate(*where, f"adapter_path=[{idle},{adapters[1]}]")
+    assert "changes nothing" in failure and str(idle) in failure
+    assert [record.method.label for record in records] == ["LORA"]
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_a_fully_tuned_model_is_scored_itself(where, base_folder, tmp_path):
+    tuned = tmp_path / "tuned"
+    shutil.copytree(base_folder, tuned)
+    model = AutoModelForCausalLM.from_pretrained(base_folder)
+    with torch.no_grad():
+        model.lm_head.weight.zero_()  # says nothing
+    model.save_pretrained(tuned)
+    (record,), failures = evaluate(*where, f"adapter_path={tuned}")
+    assert not failures and record.method.name == "full"
+    assert all(one.unparsed == one.n for one in record.benchmarks.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["scoring=guess"], "scoring=guess"),
+        (["batch_tokens=0"], "batch_tokens=0"),
+        (["limit=0"], "limit=0"),
+        (["adapter=lora"], "adapter=lora"),
+        (["tasks=[boolq,nli]"], "'nli'"),
+        (["limit=3"], "another evaluation"),
+        (["protocol=clean"], "another evaluation"),
+    ],
+)
+def test_bad_options_overwrite_nothing(where, tmp_path, change, message):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "evaluation.json").write_text('{"limit": 7}')
+    with pytest.raises(UserError, match=message):
+        evaluate(*where, *change)
+    assert [file.name for file in out.iterdir()] == ["evaluation.json"]
+
+
+def test_a_row_without_gold_is_named(where, rows_folder, tmp_path):
+    shutil.copytree(rows_folder, tmp_path / "rows")
+    file = tmp_path / "rows" / "piqa" / "test.json"
+    rows = json.loads(file.read_text())
+    del rows[3]["answer"]
+    file.write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=r"piqa/test.json: row 4 has no field 'answer'"):
+        evaluate(*where, f"data.path={tmp_path / 'rows'}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_recounting_tells_a_changed_file(where, tmp_path):
+    evaluate(*where)
+    file = tmp_path / "out" / "boolq.jsonl"
+    lines = [json.loads(line) for line in file.open()]
+    lines[0]["correct"] = not lines[0]["correct"]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(UserError, match="judged otherwise"):
+        recount_folder(tmp_path / "out")
+
+
+def evaluate_in_process(rank, where, folder):
+    records, failures = evaluate(*where, f"output_dir={folder}")
+    assert not failures and len(records) == (rank == 0)
+
+
+@pytest.mark.multiprocess
+def test_two_processes_give_the_file_of_one(where, tmp_path):
+    evaluate(*where)
+    run_processes(evaluate_in_process, 2, where, tmp_path / "two")
+    assert predictions(tmp_path / "two") == predictions(tmp_path / "out")
+    record = read_record(tmp_path / "two" / "record.json")
+    assert record.device.count == 2
+    alone = read_record(tmp_path / "out" / "record.json")
+    assert {k: v.correct for k, v in record.benchmarks.items()} == {
+        k: v.correct for k, v in alone.benchmarks.items()
+    }
