@@ -231,3 +231,13 @@ def test_a_missing_file_is_named(tmp_path, name):
     (folder / name).unlink()
     with pytest.raises(UserError, match=name):
         denselora.from_release(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "is not JSON"), ('{"r": 4}', "has no field lora_alpha")]
+)
+def test_a_spoilt_configuration_of_the_authors_is_refused(tmp_path, text, message):
+    folder = release_folder(tmp_path / "release", adapted_llama())
+    (folder / "adapter_config.json").write_text(text)
+    with pytest.raises(UserError, match=rf"adapter_config.json.*{message}"):
+        denselora.from_release(folder)

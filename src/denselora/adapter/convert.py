@@ -89,7 +89,13 @@ def from_release(folder: str | Path, out: str | Path | None = None) -> Path:
     for name in (CONFIG, BIN):
         if not (folder / name).is_file():
             raise UserError(f"{folder / name} is missing; expected an adapter of the authors' code")
-    theirs = json.loads((folder / CONFIG).read_text())
+    try:
+        theirs = json.loads((folder / CONFIG).read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{folder / CONFIG} is not JSON: {error}") from error
+    for field in ("r", "lora_alpha", "lora_dropout", "target_modules"):
+        if field not in theirs:
+            raise UserError(f"{folder / CONFIG} has no field {field}")
     try:
         state = torch.load(folder / BIN, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

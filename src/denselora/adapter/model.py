@@ -120,7 +120,7 @@ class DenseLoraModel(BaseTuner):
                 for matrix in layer.matrices(adapter_name):
                     if autocast_adapter_dtype and matrix.weight.dtype.itemsize < 4:
                         matrix.to(torch.float32)
-                    elif not autocast_adapter_dtype and dtype.is_floating_point:
+                    elif not autocast_adapter_dtype and dtype and dtype.is_floating_point:
                         matrix.to(dtype)
 
     # Saving and loading: PEFT 0.21's hooks. A saved key is the live one without the adapter's name.
