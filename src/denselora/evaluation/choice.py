@@ -13,14 +13,16 @@ from denselora.tasks import Benchmark
 SENTENCE = "the correct answer is {}"
 
 
-def options(benchmark: Benchmark, instruction: str) -> tuple[str, ...]:
-    """The answer words that a row offers: those of its "Answer format: a/b/c", in that order.
-
-    All of the benchmark's if the instruction has no such line. Empty if answers are numbers.
-    """
+def offered(instruction: str) -> tuple[str, ...]:
+    """The answer words of an instruction's last line "Answer format: a/b/c"; none without it."""
     line = re.search(r"Answer format: *(\S+)\s*$", instruction)
-    named = line.group(1).split("/") if line else []
-    return tuple(named) if set(named) & set(benchmark.answers) else benchmark.answers
+    return tuple(line.group(1).split("/")) if line else ()
+
+
+def options(benchmark: Benchmark, instruction: str) -> tuple[str, ...]:
+    """The answer words that a row offers; all of the benchmark's if it names none of them."""
+    named = offered(instruction)
+    return named if set(named) & set(benchmark.answers) else benchmark.answers
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[list[int]]:

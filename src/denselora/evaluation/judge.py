@@ -62,13 +62,13 @@ def recount(
 ) -> tuple[dict[str, int], int]:
     """A benchmark's figures, judged anew from the texts of its predictions.
 
-    Under scoring "choice" there is no text to read: the chosen words are compared with the gold.
+    Under other scorings than "generate" there is no text: the chosen words are compared with gold.
 
     Returns the figures, and how many rows are judged otherwise than when they were made.
     """
     rows, changed = [], 0
     for row in read_predictions(file):
-        if scoring == "choice":
+        if scoring != "generate":
             parsed, named = row["parsed"], set()
         else:
             parsed, named = read(benchmark, protocol, row["raw"])

@@ -16,6 +16,7 @@ from denselora.evaluation.context import compute_head, shared_head
 from denselora.evaluation.judge import prompt_hash
 from denselora.evaluation.partial import Partial, append
 from denselora.evaluation.scoring import Question, Scoring
+from denselora.evaluation.second_opinion import predict
 from denselora.results.predictions import read_predictions
 from denselora.tasks import Benchmark
 
@@ -44,6 +45,16 @@ def score(
         return
     done = partial.done()
     _check_same(done.values(), prompts, folder)
+    if scoring.kind == "lm-eval":
+        if process.is_main_process and len(done) < len(rows):
+            with partial.open(0) as out:
+                began = time.perf_counter()
+                answers = predict(
+                    scoring.model, scoring.tokenizer, scoring.protocol, benchmark, rows
+                )
+                append(out, answers, time.perf_counter() - began)
+        advance(len(share(prompts, process)))
+        return
     questions = scoring.questions(benchmark, rows)
     order = sorted(range(len(rows)), key=lambda i: (-len(questions[i].ids), i))
     waiting = share([i for i in order if i not in done], process)

@@ -1,4 +1,4 @@
-"""The two ways to an answer: decode it (generate), or rank the answer words (choice)."""
+"""The ways to an answer: decode it (generate), or rank the answer words (choice)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,12 +11,10 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from denselora.errors import UserError
 from denselora.evaluation import judge
 from denselora.evaluation.choice import answer_ids, common, log_likelihoods, options
-from denselora.evaluation.context import Head, read_prompts
+from denselora.evaluation.context import Context, Head, read_prompts
 from denselora.evaluation.decode import beam_search, decode_texts, generation_config, greedy
 from denselora.protocol import Protocol
 from denselora.tasks import Benchmark
-
-SCORINGS = ("generate", "choice")
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Scoring:
-    """How rows of any benchmark are answered by one model. `kind` is generate or choice."""
+    """How rows of any benchmark are answered by one model.
+
+    kind: generate or choice; lm-eval, the harness's ranking, goes by second_opinion.py.
+    """
 
     kind: str
     model: nn.Module
@@ -46,8 +47,8 @@ class Scoring:
 
     @property
     def decoding(self) -> GenerationConfig | None:
-        """Every decoding field; None under "choice"."""
-        if self.kind == "choice":
+        """Every decoding field; None where nothing is decoded."""
+        if self.kind != "generate":
             return None
         return generation_config(self.protocol.decoding, self.tokenizer)
 
@@ -55,7 +56,7 @@ class Scoring:
     def room(self) -> int:
         """Tokens that a row may need beside its prompt."""
         decoding = self.protocol.decoding
-        return 0 if self.kind == "choice" else decoding.num_beams * decoding.max_new_tokens
+        return 0 if self.kind != "generate" else decoding.num_beams * decoding.max_new_tokens
 
     def questions(self, benchmark: Benchmark, rows: Dataset) -> list[Question]:
         """The rows as the model is asked them, in their order."""
@@ -94,21 +95,23 @@ class Scoring:
                 self._chosen(benchmark, question, values)
                 for question, values in zip(questions, sums, strict=True)
             ]
-        decoding, eos = self.protocol.decoding, self.tokenizer.eos_token_id
-        if decoding.num_beams == 1:
-
-            def settled(ids: list[int]) -> bool:
-                text = decode_texts(self.tokenizer, [ids])[0]
-                return judge.settled(benchmark, self.protocol, text)
-
-            made = greedy(context, decoding.max_new_tokens, eos, settled)
-        else:
-            made = beam_search(context, decoding.num_beams, decoding.max_new_tokens, eos)
-        texts = decode_texts(self.tokenizer, made)
+        texts = self._decoded(benchmark, context)
         return [
             self._written(benchmark, question, text)
             for question, text in zip(questions, texts, strict=True)
         ]
+
+    def _decoded(self, benchmark: Benchmark, context: Context) -> list[str]:
+        decoding, eos = self.protocol.decoding, self.tokenizer.eos_token_id
+        if decoding.num_beams > 1:
+            made = beam_search(context, decoding.num_beams, decoding.max_new_tokens, eos)
+            return decode_texts(self.tokenizer, made)
+
+        def settled(ids: list[int]) -> bool:
+            text = decode_texts(self.tokenizer, [ids])[0]
+            return judge.settled(benchmark, self.protocol, text)
+
+        return decode_texts(self.tokenizer, greedy(context, decoding.max_new_tokens, eos, settled))
 
     def _written(self, benchmark: Benchmark, question: Question, text: str) -> dict[str, Any]:
         parsed, named = judge.read(benchmark, self.protocol, text)

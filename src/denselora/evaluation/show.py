@@ -10,6 +10,7 @@ from denselora.results.record import Benchmark
 from denselora.tasks import benchmark
 
 if TYPE_CHECKING:
+    from denselora.evaluation.ask import Answer
     from denselora.evaluation.recount import Agreement
 
 
@@ -51,3 +52,13 @@ def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]")
             f"{each.p:.3f}",
         )
     Console().print(table)
+
+
+def print_answer(answer: "Answer") -> None:
+    """Prompt as the model gets it, its answer, and each option's probability."""
+    print(f"--- prompt\n{answer.prompt}\n--- answer\n{answer.text}")
+    if answer.probabilities:
+        print(f"--- read as {answer.parsed}; probability of each option")
+        for word, share in sorted(answer.probabilities.items(), key=lambda pair: -pair[1]):
+            print(f"{word:<12} {share:.3f}")
+    print(flush=True)

@@ -30,7 +30,8 @@ from denselora.evaluation.adapter import (
 from denselora.evaluation.judge import count
 from denselora.evaluation.recount import IDENTITY, RECORD
 from denselora.evaluation.score import finish, score, share
-from denselora.evaluation.scoring import SCORINGS, Scoring
+from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.second_opinion import check_installed
 from denselora.folders import check_writable, write_json
 from denselora.methods import describe
 from denselora.models import load_base, load_tokenizer, precision
@@ -55,6 +56,7 @@ from denselora.results.record import Protocol as ProtocolName
 from denselora.tasks import SUITES, benchmark, benchmarks
 
 SECONDS = "seconds.json"
+SCORINGS = ("generate", "choice", "lm-eval")
 GROUPS = ("model", "data", "protocol")
 
 
@@ -90,6 +92,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
         raise UserError(f"batch_tokens={config['batch_tokens']}: give a number above 0")
     if config["scoring"] not in SCORINGS:
         raise UserError(f"scoring={config['scoring']}: use one of {', '.join(SCORINGS)}")
+    if config["scoring"] == "lm-eval":
+        check_installed()
 
     # 2. The rows of every benchmark, read before the model is.
     whole, rows = read_benchmarks(config)
@@ -165,7 +169,7 @@ def follow(
         for folder, training in zip(adapters, trainings, strict=True)
         if training
     }
-    for group in GROUPS:
+    for group in filter(cfg.__contains__, GROUPS):
         if any(override.lstrip("+").split("=")[0] == group for override in overrides):
             continue
         inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]

@@ -1,0 +1,25 @@
+"""Ask a model: python scripts/ask.py adapter_path=runs/NAME/adapter, then type, or pipe a file."""
+
+import sys
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("ask")
+def main(cfg: DictConfig) -> None:
+    from denselora.evaluation.ask import ask, read_questions
+    from denselora.evaluation.one import one_model
+    from denselora.evaluation.show import print_answer
+
+    with one_model(cfg, list(HydraConfig.get().overrides.task)) as scoring:
+        if sys.stdin.isatty():
+            print("A question per line, \\n for a line break; end with Ctrl-D.", flush=True)
+        for row in read_questions(sys.stdin):
+            print_answer(ask(scoring, row, cfg.options))
+
+
+if __name__ == "__main__":
+    main()

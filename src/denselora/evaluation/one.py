@@ -1,0 +1,31 @@
+"""One model ready to be asked, from config."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from denselora.evaluation.adapter import adapted, read_training
+from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.suite import follow
+from denselora.models import load_base, load_tokenizer, precision
+from denselora.protocol import Protocol
+
+
+@contextmanager
+def one_model(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Scoring]:
+    """The base, or the base with the adapter of `adapter_path`, under the config's protocol.
+
+    Model and protocol are those of the adapter's training unless named in overrides.
+    """
+    folder = Path(cfg.adapter_path) if cfg.adapter_path else None
+    training = read_training(folder) if folder else None
+    config = follow(cfg, [folder], [training], overrides)
+    path = config["model"]["path"]
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = load_tokenizer(path)
+    base = load_base(path, precision(device), device).eval()
+    with adapted(base, folder, training, path) if folder else nullcontext(base) as model:
+        yield Scoring("generate", model, tokenizer, Protocol.from_config(config["protocol"]))

@@ -1,0 +1,38 @@
+"""The commands: figures shown, failures told, predictions recounted."""
+
+import pytest
+
+
+@pytest.fixture
+def where(base_folder, rows_folder):
+    return [
+        *(f"model.path={base_folder}", "data=local", f"data.path={rows_folder}"),
+        *("tasks=[boolq,piqa]", "limit=4", "protocol.decoding.max_new_tokens=8"),
+    ]
+
+
+def test_evaluate_shows_its_counts_and_recount_finds_them_again(script, where, tmp_path):
+    out = tmp_path / "out"
+    code, shown, err = script("evaluate", *where, "adapter=none", f"output_dir={out}")
+    assert code == 0, err
+    assert "unparsed" in shown and "ambiguous" in shown and "4 of 10" in shown
+    code, again, err = script("recount", f"folders=[{out},{out}]")
+    assert code == 0, err
+    assert "100.0" in again
+    lines = [line for line in shown.splitlines() if "BoolQ" in line and "4 of 10" in line]
+    assert lines and lines[0] in again
+
+
+def test_recount_of_no_evaluation_is_told_in_one_line(script, tmp_path):
+    code, _, err = script("recount", f"folders=[{tmp_path}]")
+    assert code == 2 and err.strip().startswith("error: folders:")
+
+
+def test_a_failed_adapter_ends_in_exit_code_2(script, where, base_folder, tmp_path):
+    from tests.conftest import denselora_config
+    from tests.evaluation.test_suite import make_adapter
+
+    idle = make_adapter(base_folder, tmp_path / "idle", denselora_config())
+    code, _, err = script("evaluate", *where, f"adapter_path={idle}", f"output_dir={tmp_path}/out")
+    assert code == 2 and "changes nothing" in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
