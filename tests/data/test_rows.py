@@ -68,3 +68,18 @@ def test_text_that_is_not_utf8_is_refused(tmp_path):
     file = tmp_path / "latin.json"
     file.write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
     assert "UTF-8" in told(str(file))
+
+
+def test_only_rows_to_be_scored_may_have_no_output(tmp_path):
+    file = written(tmp_path, [ROW, {**ROW, "output": ""}])
+    assert "output" in told(file)
+    assert read_rows(file, scored=True)[1]["output"] == ""
+
+
+def test_half_a_surrogate_pair_is_named(tmp_path):
+    message = told(written(tmp_path, [ROW, {**ROW, "instruction": "\ud83d"}]))
+    assert "row 2" in message and "instruction" in message
+
+
+def test_json_nested_beyond_reason_is_refused(tmp_path):
+    assert "nested too deeply" in told(written(tmp_path, "[" * 200_000))

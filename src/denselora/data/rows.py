@@ -13,8 +13,11 @@ from denselora.errors import UserError
 FIELDS = ("instruction", "input", "output", "answer")
 
 
-def read_rows(file: str | Path) -> Dataset:
+def read_rows(file: str | Path, *, scored: bool = False) -> Dataset:
     """All rows of one JSON file, with the four fields as strings.
+
+    `input` may be missing or empty. scored: so may the `output` be empty, which scoring never reads
+    (six rows of GSM8K's published test set have none).
 
     Raises UserError naming the file, and the row (counted from 1) and field where one is at fault.
     """
@@ -33,16 +36,19 @@ def read_rows(file: str | Path) -> Dataset:
             f"{file}: malformed JSON in row {_row_at(error.doc, error.pos)}, line {error.lineno}, "
             f"column {error.colno}: {error.msg}"
         ) from None
+    except RecursionError:
+        raise UserError(f"{file}: nested too deeply; expected a JSON list of rows") from None
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error.strerror})") from None
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{file}: expected a non-empty JSON list of rows")
+    may_be_empty = ("input", "output") if scored else ("input",)
     for number, row in enumerate(rows, start=1):
-        _check(file, number, row)
+        _check(file, number, row, may_be_empty)
     return Dataset.from_dict({field: [row.get(field, "") for row in rows] for field in FIELDS})
 
 
-def _check(file: Path, number: int, row) -> None:
+def _check(file: Path, number: int, row, may_be_empty: tuple[str, ...]) -> None:
     if not isinstance(row, dict):
         raise UserError(f"{file}: row {number} is {type(row).__name__}, expected an object")
     for field in FIELDS:
@@ -53,8 +59,15 @@ def _check(file: Path, number: int, row) -> None:
             raise UserError(
                 f"{file}: row {number}, field {field!r} is {type(value).__name__}, expected text"
             )
-        if not value.strip() and field != "input":
+        if not value.strip() and field not in may_be_empty:
             raise UserError(f"{file}: row {number}, field {field!r} is empty; fill it")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UserError(
+                f"{file}: row {number}, field {field!r} holds half a surrogate pair, which is no "
+                "text; mend the escape"
+            ) from None
 
 
 def _row_at(text: str, position: int) -> int:

@@ -195,7 +195,7 @@ def read_benchmarks(config: dict[str, Any]) -> tuple[dict[str, Dataset], dict[st
             "`make data`"
         )
     chosen = benchmarks(config["tasks"], config["data"]["suite"])
-    whole = {each.name: read_rows(root / each.name / "test.json") for each in chosen}
+    whole = {each.name: read_rows(root / each.name / "test.json", scored=True) for each in chosen}
     return whole, {name: _limited(test, config["limit"]) for name, test in whole.items()}
 
 

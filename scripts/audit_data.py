@@ -1,0 +1,64 @@
+"""Audit a data folder: python scripts/audit_data.py data/commonsense --tokenizer MODEL.
+
+Prints a Markdown report, and can write it and the list of test rows that training files hold.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from denselora.data.audit import OVERLAP, audit, overlap_json, report
+from denselora.errors import UserError
+from denselora.folders import write_text
+from denselora.models import load_tokenizer
+from denselora.protocol import Protocol
+
+PROTOCOLS = Path(__file__).parents[1] / "configs" / "protocol"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Report what a data folder holds.")
+    parser.add_argument("folder", type=Path, help="<benchmark>/test.json, training JSON beside it")
+    parser.add_argument(
+        "--tokenizer", metavar="MODEL", help="hub id or folder, to count rows beyond the cut-off"
+    )
+    known = sorted(file.stem for file in PROTOCOLS.glob("*.yaml"))
+    parser.add_argument(
+        "--protocol", choices=known, default="paper", help="whose prompt and cut-off count"
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the report there too")
+    parser.add_argument(
+        "--overlap",
+        action="store_true",
+        help=f"write FOLDER/{OVERLAP}, for evaluation to leave out",
+    )
+    options = parser.parse_args(argv)
+    try:
+        config = OmegaConf.load(PROTOCOLS / f"{options.protocol}.yaml")
+        protocol = Protocol.from_config(OmegaConf.to_container(config))
+        tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
+        findings = audit(options.folder, protocol, tokenizer)
+        text = report(findings)
+        if options.output:
+            _write(options.output, text)
+        if options.overlap:
+            _write(options.folder / OVERLAP, overlap_json(findings))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(text)
+    return 0
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, text)
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+from collections import Counter
+
+import pytest
+
+from denselora.data.order import shuffled
+from denselora.data.subset import kind, subset
+from denselora.errors import UserError
+
+FORMATS = ["true/false"] * 60 + ["answer1/answer2/answer3"] * 30 + ["option1/option2"] * 10
+INSTRUCTIONS = [f"Question {n}?\n\nAnswer format: {form}" for n, form in enumerate(FORMATS)]
+
+
+def order(seed: int = 1) -> list[int]:
+    return shuffled(len(FORMATS), seed, "validation")
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_smaller_part_lies_within_a_larger_one(balanced):
+    parts = [subset(order(), INSTRUCTIONS, f / 10, balanced=balanced) for f in range(1, 11)]
+    assert [len(part) for part in parts] == [10 * f for f in range(1, 11)]
+    for small, large in zip(parts, parts[1:], strict=False):
+        assert large[: len(small)] == small
+    assert sorted(parts[-1]) == list(range(100))
+
+
+def test_the_seed_decides_the_part():
+    assert subset(order(1), INSTRUCTIONS, 0.2) == subset(order(1), INSTRUCTIONS, n_train=20)
+    assert set(subset(order(1), INSTRUCTIONS, 0.2)) != set(subset(order(2), INSTRUCTIONS, 0.2))
+
+
+def test_balanced_takes_each_kind_in_turn_while_it_lasts():
+    def kinds(n: int) -> Counter:
+        numbers = subset(order(), INSTRUCTIONS, n_train=n, balanced=True)
+        return Counter(kind(INSTRUCTIONS[number]) for number in numbers)
+
+    assert kinds(30) == {"false": 10, "answer3": 10, "option2": 10}
+    assert kinds(50) == {"false": 20, "answer3": 20, "option2": 10}
+
+
+def test_plain_keeps_the_shares_roughly():
+    numbers = subset(list(range(0, 100, 2)), INSTRUCTIONS, 0.5)
+    assert numbers == list(range(0, 50, 2))
+
+
+def test_without_a_size_all_rows_are_taken_in_order():
+    assert subset(order(), INSTRUCTIONS) == order()
+
+
+def test_arc_with_five_answers_is_no_kind_of_its_own():
+    four, five = ("/".join(f"answer{i}" for i in range(1, n + 1)) for n in (4, 5))
+    assert kind(f"Q\n\nAnswer format: {five}") == kind(f"Q\n\nAnswer format: {four}") == "answer4"
+    assert kind("How many apples?") == "free"
+
+
+@pytest.mark.parametrize(
+    ("size", "named"),
+    [
+        ({"fraction": 0.1, "n_train": 3}, "both set"),
+        ({"fraction": 0.0}, "data.fraction=0.0"),
+        ({"fraction": 1.5}, "data.fraction=1.5"),
+        ({"n_train": 0}, "data.n_train=0: give 1 to 100"),
+        ({"n_train": 101}, "data.n_train=101: give 1 to 100"),
+    ],
+)
+def test_a_size_that_cannot_be_is_named(size, named):
+    with pytest.raises(UserError, match=named):
+        subset(order(), INSTRUCTIONS, **size)
