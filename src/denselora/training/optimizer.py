@@ -8,18 +8,19 @@ from denselora.errors import UserError
 OPTIMIZERS = ("adamw", "adamw_8bit", "paged_adamw_8bit")
 
 
-def build_optimizer(
-    model: nn.Module, name: str, learning_rate: float, weight_decay: float, device: torch.device
-) -> torch.optim.Optimizer:
-    """AdamW over the trained parameters: torch's, or with 8-bit states by bitsandbytes.
+def check_optimizer(name: str, device: torch.device) -> None:
+    """Raise UserError for an 8-bit optimizer without a GPU."""
+    if name != "adamw" and device.type != "cuda":
+        raise UserError(f"trainer.optimizer={name} needs a GPU; use trainer.optimizer=adamw")
 
-    Raises UserError for an 8-bit one without a GPU.
-    """
+
+def build_optimizer(
+    model: nn.Module, name: str, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW over the trained parameters: torch's, or with 8-bit states by bitsandbytes."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if name == "adamw":
         return torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
-    if device.type != "cuda":
-        raise UserError(f"trainer.optimizer={name} needs a GPU; use trainer.optimizer=adamw")
     import bitsandbytes
 
     kind = {

@@ -17,7 +17,7 @@ from denselora.training.folder import TRAINING, RunFolder
 from denselora.training.health import Diverged
 from denselora.training.job import Job
 from denselora.training.loop import Loop
-from denselora.training.optimizer import build_optimizer
+from denselora.training.optimizer import build_optimizer, check_optimizer
 from denselora.training.outcome import Outcome
 from denselora.training.plan import Plan, empty_model, print_dry_run
 from denselora.training.rows import prepare_rows
@@ -52,6 +52,7 @@ def train(cfg: DictConfig) -> Path | None:
 
     # 2. The processes, their device and precision; the rows and their order.
     accelerator, dtype = start_accelerator(job)
+    check_optimizer(settings.optimizer, accelerator.device)
     accumulation = settings.accumulation(accelerator.num_processes)
     tokenizer = load_tokenizer(job.config["model"]["path"])
     with accelerator.main_process_first():
@@ -80,7 +81,7 @@ def train(cfg: DictConfig) -> Path | None:
         saved = read_state(resumed) if resumed else None
         if resumed:
             load_weights(model, resumed)
-        accelerator.wait_for_everyone()
+        start_tracker(accelerator, job)
         if accelerator.is_main_process:
             folder.begin(job.config, saved["metrics"] if saved else "")
             plan.print(method, saved["progress"]["step"] if saved else 0)
@@ -88,7 +89,6 @@ def train(cfg: DictConfig) -> Path | None:
         # 5. Optimizer, learning rate, and dropout's own random stream in each process.
         optimizer = build_optimizer(
             model, settings.optimizer, settings.learning_rate, settings.weight_decay,
-            accelerator.device,
         )  # fmt: skip
         scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
         prepared, optimizer = accelerator.prepare(model, optimizer)
@@ -97,7 +97,6 @@ def train(cfg: DictConfig) -> Path | None:
         set_seed(job.config["seed"], device_specific=True)
         if saved:
             state.restore(saved, resumed)
-        start_tracker(accelerator, job)
 
         # 6. The loop.
         def log(metrics: dict) -> None:
@@ -108,8 +107,9 @@ def train(cfg: DictConfig) -> Path | None:
 
         def save() -> None:
             weights = gathered_weights(accelerator, prepared)
-            content = state.collect(folder.metrics_text())
-            if accelerator.is_main_process:
+            main = accelerator.is_main_process
+            content = state.collect(folder.metrics_text() if main else "")
+            if main:
                 checkpoints.save(
                     progress.step,
                     lambda target: save_weights(model, target, weights),

@@ -19,7 +19,7 @@ def start_tracker(accelerator: Accelerator, job: Job) -> None:
     # both want flat values; a folder has one run, so it decides wandb's id
     values = {name: _plain(value) for name, value in _flat(job.config).items()}
     identity = sha256(str(job.folder.absolute()).encode()).hexdigest()[:12]
-    wandb = {"name": job.run_id, "id": identity, "resume": "allow", "dir": str(job.folder)}
+    wandb = {"name": job.run_id, "id": identity, "resume": "allow"}
     try:
         accelerator.init_trackers("denselora", values, {"wandb": wandb})
     except Exception as error:  # wandb's own errors, which are imported with it
