@@ -60,7 +60,6 @@ class Loop:
                 progress.tokens += batch.tokens
                 progress.padded_tokens += batch.padded_tokens
                 progress.seconds = self.clock() - began
-                stopping = self._any_process(self.asked_to_stop())
 
                 last = progress.step == self.steps
                 improved = False
@@ -78,6 +77,7 @@ class Loop:
                         f"step {progress.step}: {metrics['skipped']}, and so were the "
                         f"{progress.skipped_in_a_row - 1} steps before it"
                     )
+                stopping = self._any_process(self.asked_to_stop())
                 # a checkpoint within a row of skipped steps would not be a good one
                 due = improved or last or progress.step % self.settings.save_steps == 0
                 if stopping or (due and (last or not progress.skipped_in_a_row)):
