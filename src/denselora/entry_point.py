@@ -41,11 +41,11 @@ def _told_in_one_line():
     try:
         yield
     except UserError as error:
-        _stop(str(error))
+        _stop(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
         _stop(re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip()))
 
 
-def _stop(message: str) -> None:
+def _stop(message: str, code: int = 2) -> None:
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)

@@ -4,5 +4,7 @@
 class UserError(Exception):
     """A mistake of the user's: one line that names the file, field or option, and the mend.
 
-    Entry points print the message alone, without a traceback, and exit with code 2.
+    Entry points print the message alone, without a traceback, and exit with `exit_code`.
     """
+
+    exit_code = 2

@@ -12,6 +12,7 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -56,25 +57,64 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(path: str, dtype: torch.dtype, device: torch.device | str = "cpu") -> PreTrainedModel:
+QUANTIZATIONS = ("nf4", "int8")
+PRECISIONS = ("auto", "bf16", "fp16", "fp32")
+
+
+def load_base(
+    path: str,
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    quantization: str | None = None,
+) -> PreTrainedModel:
     """The base model in `dtype`, with decoding fields that come from nowhere but the protocol.
+
+    quantization: "nf4" or "int8" keeps the frozen linear layers in 4 or 8 bits by bitsandbytes
+    (nf4 with double quantisation, as in QLoRA) and computes in `dtype`.
 
     A hub's generation_config.json can switch sampling on (LLaMA-3's does), so it is replaced.
     """
     check_access(path)
+    options = {}
+    if quantization:
+        options = {
+            "quantization_config": _quantization_config(quantization, dtype),
+            "device_map": {"": torch.device(device)},
+        }
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from None
     model.generation_config = GenerationConfig()
-    return model.to(device)
+    return model if quantization else model.to(device)
 
 
-def precision(device: torch.device) -> torch.dtype:
-    """bf16 where the GPU computes in it, fp32 elsewhere."""
-    if device.type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.bfloat16
-    return torch.float32
+def _quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig:
+    if name == "nf4":
+        return BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    raise UserError(f"quantization={name}: use one of {', '.join(QUANTIZATIONS)}, or null")
+
+
+def precision(device: torch.device, wanted: str = "auto") -> torch.dtype:
+    """The dtype to compute in. auto: bf16 where the GPU computes in it, fp32 elsewhere.
+
+    Raises UserError for one that the device can't do.
+    """
+    has_bf16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if wanted == "auto":
+        return torch.bfloat16 if has_bf16 else torch.float32
+    if wanted == "fp16" and device.type != "cuda":
+        raise UserError("trainer.precision=fp16 needs a GPU; use auto or fp32")
+    if wanted == "bf16" and device.type == "cuda" and not has_bf16:
+        raise UserError("trainer.precision=bf16: this GPU doesn't compute in it; use auto or fp16")
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[wanted]
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

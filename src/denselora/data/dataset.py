@@ -1,13 +1,20 @@
 """Training rows as token ids and labels."""
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
 
+import datasets
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
+from denselora import protocol as protocol_module
 from denselora.errors import UserError
+from denselora.folders import check_writable
 from denselora.protocol import Protocol
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
@@ -54,24 +61,42 @@ def _ended(ids: list[int], eos: int, cutoff: int) -> list[int]:
     return [*ids, eos] if len(ids) < cutoff and ids[-1] != eos else ids
 
 
-@dataclass(frozen=True)
 class TrainingSet:
     """Tokenised rows by their number in the file.
 
-    Only the rows that a run will use are tokenised, so that a short run starts at once.
-    overlong: how many are longer than the cut-off.
+    Only the rows that a run will use are tokenised, so that a short run starts at once. They are
+    slices of the memory-mapped cache file: reading one takes about a microsecond.
+
+    overlong: how many are longer than the cut-off. lengths: tokens of each row, by row number.
     """
 
-    encoded: Dataset
-    place: dict[int, int]
-    overlong: int
+    def __init__(self, encoded: Dataset, numbers: Sequence[int]):
+        self.overlong = sum(encoded["overlong"])
+        self._ids, self._starts = _flat(encoded, "input_ids")
+        self._labels, _ = _flat(encoded, "labels")
+        self._place = {number: place for place, number in enumerate(numbers)}
+        sizes = np.diff(self._starts).tolist()
+        self.lengths = {number: sizes[place] for number, place in self._place.items()}
 
     def __len__(self) -> int:
-        return len(self.encoded)
+        return len(self._place)
 
-    def __getitem__(self, number: int) -> dict[str, list[int]]:
-        """input_ids and labels of the row with that number."""
-        return self.encoded[self.place[number]]
+    def __getitem__(self, number: int) -> dict[str, np.ndarray]:
+        """input_ids and labels, each [tokens], of the row with that number."""
+        place = self._place[number]
+        row = slice(self._starts[place], self._starts[place + 1])
+        return {"input_ids": self._ids[row], "labels": self._labels[row]}
+
+    @property
+    def numbers(self) -> list[int]:
+        """The rows' numbers, ascending."""
+        return sorted(self._place)
+
+
+def _flat(encoded: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """All values of a column of lists, end to end, and where each list starts (and the end)."""
+    lists = encoded.data.column(column).combine_chunks()
+    return lists.values.to_numpy(), lists.offsets.to_numpy()
 
 
 def tokenise(
@@ -81,47 +106,103 @@ def tokenise(
     protocol: Protocol,
     source: str,
 ) -> TrainingSet:
-    """Encode the rows with these numbers.
+    """Encode the rows with these numbers, or take them from an earlier run's cache file.
+
+    The file lies in the cache folder of the datasets library (HF_DATASETS_CACHE) and is named after
+    all that decides it: the rows' content, the tokenizer, the protocol, the code that encodes.
 
     Raises UserError naming `source` if no token of them carries loss.
     """
-    encoded = rows.select(numbers).map(
+    chosen = rows.select(numbers)
+    cache = Path(datasets.config.HF_DATASETS_CACHE) / "denselora"
+    check_writable(cache, "HF_DATASETS_CACHE")
+    cache.mkdir(parents=True, exist_ok=True)
+    encoded = chosen.map(
         encode,
         batched=True,
         fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
         remove_columns=rows.column_names,
+        cache_file_name=str(cache / f"{cache_key(chosen, tokenizer, protocol)}.arrow"),
+        load_from_cache_file=True,
         desc="tokenising",
     )
-    overlong = sum(encoded["overlong"])
-    if protocol.overlong == "drop" and overlong == len(encoded):
+    training_set = TrainingSet(encoded, numbers)
+    if protocol.overlong == "drop" and training_set.overlong == len(encoded):
         raise UserError(
             f"{source}: every row is longer than protocol.cutoff={protocol.cutoff}; raise it"
         )
-    place = {number: place for place, number in enumerate(numbers)}
-    return TrainingSet(encoded.remove_columns("overlong"), place, overlong)
+    return training_set
 
 
-def collate(
-    rows: Sequence[dict[str, list[int]]], pad_id: int, multiple: int = 8
-) -> dict[str, torch.Tensor]:
-    """Pad on the left to a multiple of 8, as the authors' collator does.
+def cache_key(rows: Dataset, tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> str:
+    """Sixteen hex digits that change with the rows' text, the tokenizer, the protocol or the code.
 
-    Returns input_ids, attention_mask, labels and position_ids, each [rows, tokens], int64.
-    Padding gets the pad id, mask 0 and the ignored label.
+    Only what is encoded counts: rows in another file, or with other gold answers, share the entry.
     """
-    longest = max(len(row["input_ids"]) for row in rows)
-    length = -(-longest // multiple) * multiple
+    key = sha256()
+    for module in (inspect.getmodule(encode), protocol_module):
+        key.update(inspect.getsource(module).encode())
+    key.update(protocol.hash.encode())
+    key.update(_fingerprint(tokenizer))
+    for column in ("instruction", "input", "output"):
+        for text in rows[column]:
+            part = text.encode()
+            key.update(len(part).to_bytes(8, "little") + part)
+    return key.hexdigest()[:16]
 
-    def padded(values: list[int], fill: int) -> list[int]:
-        return [fill] * (length - len(values)) + list(values)
 
-    ids = torch.tensor([padded(row["input_ids"], pad_id) for row in rows])
-    mask = torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in rows])
-    labels = torch.tensor([padded(row["labels"], IGNORED) for row in rows])
-    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask,
-        "labels": labels,
-        "position_ids": positions,
-    }
+def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> bytes:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    content = backend.to_str() if backend else repr(sorted(tokenizer.get_vocab().items()))
+    special = (type(tokenizer).__name__, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return repr((special, sha256(content.encode()).hexdigest())).encode()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one forward pass, padded on the left.
+
+    input_ids, attention_mask, position_ids, labels: [rows, tokens], int64.
+    weights: [rows], fp32; what a row's summed loss counts for.
+    first: the first column whose next token may carry loss; before it no logits are needed.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    position_ids: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    first: int
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch with its tensors on a device."""
+        tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
+        return Batch(**tensors, first=self.first)
+
+
+def padded_length(longest: int, multiple: int = 8) -> int:
+    """Columns of a batch: the longest row's tokens up to a multiple of 8, as in the authors'."""
+    return -(-longest // multiple) * multiple
+
+
+def collate(rows: Sequence[dict[str, Sequence[int]]], pad_id: int, weights: Sequence[float]):
+    """The rows as a `Batch`. Padding gets the pad id, mask 0 and the ignored label."""
+    length = padded_length(max(len(row["input_ids"]) for row in rows))
+    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), length), dtype=np.int64)
+    labels = np.full((len(rows), length), IGNORED, dtype=np.int64)
+    for at, row in enumerate(rows):
+        tokens = len(row["input_ids"])
+        ids[at, length - tokens :] = row["input_ids"]
+        mask[at, length - tokens :] = 1
+        labels[at, length - tokens :] = row["labels"]
+    labels[:, 0] = IGNORED  # no token stands before it to predict it
+    labelled = np.flatnonzero((labels != IGNORED).any(axis=0))
+    return Batch(
+        input_ids=torch.from_numpy(ids),
+        attention_mask=torch.from_numpy(mask),
+        position_ids=torch.from_numpy((mask.cumsum(axis=1) - 1).clip(min=0)),
+        labels=torch.from_numpy(labels),
+        weights=torch.tensor(list(weights), dtype=torch.float32),
+        first=int(labelled[0]) - 1 if len(labelled) else length - 2,
+    )

@@ -1,12 +1,12 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped."""
 
 import os
-import random
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy
 import torch
 
 from denselora.errors import UserError
@@ -14,35 +14,71 @@ from denselora.errors import UserError
 STATE = "state.pt"
 
 
-def save_checkpoint(folder: Path, step: int, write_weights, state: dict[str, Any], keep: int):
-    """Write `folder/step-NNNNNN` whole or not at all, then remove all but the newest `keep`.
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folders step-NNNNNN below `path`; the newest `keep` stay.
 
-    write_weights: called with the folder that takes the trained weights.
-    Raises UserError when the disk won't take it; the last complete checkpoint stays.
+    One appears by a rename when all of it is on the disk, so that a stop at any moment leaves the
+    one before it in place.
     """
-    target = folder / f"step-{step:06d}"
-    partial = folder / f"{target.name}.partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_weights(partial)
-        torch.save(state, partial / STATE)
-        os.replace(partial, target)
-    except (OSError, RuntimeError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        last = latest_checkpoint(folder)
-        raise UserError(
-            f"{target}: the checkpoint can't be written ({error}); "
-            f"the last good one is {last or 'none'}; free space and run again with resume=true"
-        ) from None
-    for old in _complete(folder)[:-keep]:
-        shutil.rmtree(old)
+
+    path: Path
+    keep: int
+
+    def save(
+        self,
+        step: int,
+        write_weights: Callable[[Path], None],
+        state: dict[str, Any],
+        keep_too: int | None = None,
+    ) -> None:
+        """Write the checkpoint of a step, then all but the newest go, and
+        that of the step `keep_too`.
+
+        write_weights: called with the folder that takes the trained weights.
+        Raises UserError when the disk won't take it; the last complete checkpoint stays.
+        """
+        target = self.at(step)
+        partial = target.with_suffix(".partial")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write_weights(partial)
+            torch.save(state, partial / STATE)
+            for file in partial.iterdir():
+                _flush(file)
+            os.replace(partial, target)
+        # torch and safetensors have their own errors for a disk that is full
+        except Exception as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise UserError(
+                f"{target}: the checkpoint can't be written ({_first_line(error)}); the last good "
+                f"one is {self.latest() or 'none'}; free space and run again with resume=true"
+            ) from None
+        for old in self._complete()[: -self.keep]:
+            if keep_too is None or old != self.at(keep_too):
+                # renamed first: half-removed, it must not be taken for a complete one
+                os.replace(old, old.with_suffix(".removed"))
+        for removed in self.path.glob("step-*.removed"):
+            shutil.rmtree(removed, ignore_errors=True)
+
+    def at(self, step: int) -> Path:
+        """The folder of a step's checkpoint."""
+        return self.path / f"step-{step:06d}"
+
+    def latest(self) -> Path | None:
+        """The newest complete checkpoint."""
+        complete = self._complete()
+        return complete[-1] if complete else None
+
+    def _complete(self) -> list[Path]:
+        found = [path for path in self.path.glob("step-*") if not path.suffix]
+        return sorted((path for path in found if (path / STATE).is_file()), key=_step)
 
 
-def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint below the folder."""
-    complete = _complete(folder)
-    return complete[-1] if complete else None
+def copy_weights(checkpoint: Path, folder: Path) -> None:
+    """Copy what `write_weights` wrote into a checkpoint."""
+    shutil.copytree(checkpoint, folder, ignore=shutil.ignore_patterns(STATE), dirs_exist_ok=True)
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
@@ -50,27 +86,14 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
 
 
-def random_state() -> dict[str, Any]:
-    """Every generator that this process may draw from."""
-    name, keys, position, has_gauss, gauss = numpy.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": (name, keys.tolist(), position, has_gauss, gauss),
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
-    }
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` took."""
-    random.setstate(state["python"])
-    name, keys, *rest = state["numpy"]
-    numpy.random.set_state((name, numpy.array(keys, dtype=numpy.uint32), *rest))
-    torch.set_rng_state(state["torch"])
-    if state["cuda"] is not None and torch.cuda.is_available():
-        torch.cuda.set_rng_state(state["cuda"])
+def _flush(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
 
 
-def _complete(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("step-*") if (path / STATE).is_file()
-                  and not path.name.endswith(".partial"))  # fmt: skip
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -1,138 +1,206 @@
 """The training loop: forward and backward over a global batch, clip, step, schedule."""
 
+import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from accelerate import Accelerator
-from torch import nn
+from accelerate.utils.memory import should_reduce_batch_size
 from tqdm import tqdm
 
-from denselora.data.dataset import TrainingSet, collate
-from denselora.data.order import Schedule
-from denselora.training.loss import counted, denominators, summed_loss
+from denselora.data.dataset import Batch
+from denselora.errors import UserError
+from denselora.training.batches import Batches, GlobalBatch
+from denselora.training.health import Diverged, fault
+from denselora.training.loss import weighted_loss
 from denselora.training.settings import Settings
-
-
-@dataclass
-class Progress:
-    """How far the run is: optimizer steps done, real tokens trained on, seconds in the loop."""
-
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
+from denselora.training.state import State
 
 
 @dataclass
 class Loop:
-    """Everything the loop turns; `run` goes from where `progress` stands to the last step."""
+    """Goes from where `state.progress` stands to the last step.
 
-    accelerator: Accelerator
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: torch.optim.lr_scheduler.LRScheduler
-    rows: TrainingSet
-    validation: TrainingSet | None
-    schedule: Schedule
+    validation: the held-out rows in batches, or none. log: takes each step's metrics. save: writes
+    a checkpoint of the present state. asked_to_stop: whether a signal has come. clock: seconds from
+    a fixed start.
+    """
+
+    state: State
+    batches: Batches
+    validation: list[Batch]
     settings: Settings
-    loss_reduction: str
     steps: int
-    progress: Progress
+    log: Callable[[dict], None]
+    save: Callable[[], None]
+    asked_to_stop: Callable[[], bool]
+    clock: Callable[[], float]
 
-    def run(
-        self, log: Callable[[dict], None], save: Callable[[], None], clock: Callable[[], float]
-    ) -> None:
-        """Train to the last step.
+    def run(self) -> bool:
+        """Train; returns whether the run was asked to stop before its end. It is saved then too.
 
-        log: takes each step's metrics. save: writes a checkpoint of the present state.
-        clock: seconds from a fixed start.
+        Raises Diverged after `max_skipped_steps` in a row without a finite loss and gradient.
         """
-        settings, progress = self.settings, self.progress
-        began = clock() - progress.seconds
-        bar = tqdm(
+        accelerator, progress = self.state.accelerator, self.state.progress
+        began = self.clock() - progress.seconds
+        stopping = False
+        self.state.model.train()
+        with tqdm(
             total=self.steps,
             initial=progress.step,
             unit="step",
             desc="training",
-            disable=not self.accelerator.is_main_process,
-        )
-        with bar:
-            while progress.step < self.steps:
-                loss, tokens = self._forward_backward(self.schedule[progress.step])
-                norm = self.accelerator.clip_grad_norm_(
-                    self.model.parameters(), settings.max_grad_norm
-                )
-                learning_rate = self.scheduler.get_last_lr()[0]
-                self.optimizer.step()
-                self.scheduler.step()
-                self.optimizer.zero_grad()
-
+            disable=not accelerator.is_main_process,
+        ) as bar:
+            while progress.step < self.steps and not stopping:
+                loss, batch = self._forward_backward()
+                metrics = {"step": progress.step + 1} | self._update(loss)
                 progress.step += 1
-                progress.tokens += tokens
-                progress.seconds = clock() - began
-                last = progress.step == self.steps
-                metrics = {
-                    "step": progress.step,
-                    "epoch": self.schedule.epochs(progress.step),
-                    "loss_nats": loss,
-                    "learning_rate": learning_rate,
-                    "grad_norm": float(norm),
-                    "tokens": progress.tokens,
-                    "seconds": progress.seconds,
-                }
-                if self.validation and (progress.step % settings.eval_steps == 0 or last):
-                    metrics["validation_loss_nats"] = self.validate()
-                log(metrics)
-                if progress.step % settings.save_steps == 0 or last:
-                    save()
-                bar.update()
-                bar.set_postfix(
-                    loss=f"{loss:.3f}",
-                    lr=f"{learning_rate:.1e}",
-                    norm=f"{float(norm):.2f}",
-                    tok_s=f"{progress.tokens / max(progress.seconds, 1e-9):.0f}",
-                )
+                progress.tokens += batch.tokens
+                progress.padded_tokens += batch.padded_tokens
+                progress.seconds = self.clock() - began
 
+                last = progress.step == self.steps
+                improved = False
+                if self.validation and (last or progress.step % self.settings.eval_steps == 0):
+                    validation_loss = self.validate()
+                    metrics["validation_loss_nats"] = _finite(validation_loss)
+                    improved = self._improved(validation_loss)
+                metrics["epoch"] = self.batches.schedule.epochs(progress.step)
+                metrics["tokens"] = progress.tokens
+                metrics["seconds"] = progress.seconds
+                self.log(metrics)
+                self._show(bar, metrics)
+                if progress.skipped_in_a_row >= self.settings.max_skipped_steps:
+                    raise Diverged(
+                        f"step {progress.step}: {metrics['skipped']}, and so were the "
+                        f"{progress.skipped_in_a_row - 1} steps before it"
+                    )
+                stopping = self._any_process(self.asked_to_stop())
+                # a checkpoint within a row of skipped steps would not be a good one
+                due = improved or last or progress.step % self.settings.save_steps == 0
+                if stopping or (due and (last or not progress.skipped_in_a_row)):
+                    self.save()
+        return stopping and progress.step < self.steps
+
+    @torch.no_grad()
     def validate(self) -> float:
         """Token mean of the validation rows' loss in nats, dropout off."""
-        self.model.eval()
-        loss = tokens = 0.0
-        rows, size = self.validation.encoded, self.settings.micro_batch_size
-        with torch.no_grad():
-            for start in range(0, len(rows), size):
-                batch = [rows[i] for i in range(start, min(start + size, len(rows)))]
-                with self.accelerator.autocast():
-                    loss += float(summed_loss(self.model, self._on_device(batch)))
-                tokens += sum(counted(row) for row in batch)
-        self.model.train()
-        return loss / max(tokens, 1)
+        accelerator = self.state.accelerator
+        self.state.model.eval()
+        total = torch.zeros((), device=accelerator.device)
+        # every process makes as many passes, as sharded models need; what is over counts nothing
+        for start in range(0, len(self.validation), accelerator.num_processes):
+            mine = start + accelerator.process_index
+            batch = self.validation[min(mine, len(self.validation) - 1)]
+            with accelerator.autocast():
+                loss = weighted_loss(self.state.model, batch.to(accelerator.device))
+            if mine < len(self.validation):
+                total += loss
+        self.state.model.train()
+        return float(accelerator.reduce(total, "sum"))
 
-    def _forward_backward(self, numbers: list[int]) -> tuple[float, int]:
-        """Accumulate the gradients of one global batch.
+    def _forward_backward(self) -> tuple[float, GlobalBatch]:
+        """Accumulate the gradients of the next global batch; returns its loss in nats.
 
-        Returns its loss in nats and its real tokens, over all processes.
+        When memory runs out, its rows are spread over twice as many passes and it starts again.
         """
-        size = self.settings.micro_batch_size
-        rows = [self.rows[number] for number in numbers]
-        micro_batches = [rows[i : i + size] for i in range(0, len(rows), size)]
-        divisors = denominators(micro_batches, self.loss_reduction)
-        processes = self.accelerator.num_processes
-        mine = list(zip(micro_batches, divisors, strict=True))[
-            self.accelerator.process_index :: processes
-        ]
-        total = torch.zeros((), device=self.accelerator.device)
-        for number, (micro_batch, divisor) in enumerate(mine, start=1):
-            waits = number < len(mine)
-            with self.accelerator.no_sync(self.model) if waits else nullcontext():
-                with self.accelerator.autocast():
-                    loss = summed_loss(self.model, self._on_device(micro_batch)) / divisor
-                # gradients are averaged over processes, the divisors already count all of them
-                self.accelerator.backward(loss * processes)
-            total += loss.detach()
-        total = self.accelerator.reduce(total, "sum")
-        return float(total), sum(len(row["input_ids"]) for row in rows)
+        accelerator, progress = self.state.accelerator, self.state.progress
+        while True:
+            started = self.clock()
+            batch = self.batches.at(progress.step, progress.rows_per_pass)
+            progress.data_seconds += self.clock() - started
+            try:
+                return self._accumulate(batch.passes), batch
+            except RuntimeError as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                rows = progress.rows_per_pass
+                if rows == 1 or accelerator.num_processes > 1:
+                    raise UserError(
+                        f"step {progress.step + 1}: out of memory with {rows} rows in a forward "
+                        f"pass; lower trainer.micro_batch_size={self.settings.micro_batch_size} "
+                        "or set trainer.gradient_checkpointing=true"
+                    ) from None
+            # outside the handler, which keeps the failed pass's tensors alive
+            self.state.optimizer.zero_grad()
+            torch.cuda.empty_cache()
+            progress.rows_per_pass = rows // 2
+            tqdm.write(f"step {progress.step + 1}: out of memory; now {rows // 2} rows a pass")
 
-    def _on_device(self, rows: list[dict]) -> dict[str, torch.Tensor]:
-        batch = collate(rows, pad_id=0)
-        return {name: tensor.to(self.accelerator.device) for name, tensor in batch.items()}
+    def _accumulate(self, passes: list[Batch]) -> float:
+        accelerator, model = self.state.accelerator, self.state.model
+        total = torch.zeros((), device=accelerator.device)
+        for number, batch in enumerate(passes, start=1):
+            waits = number < len(passes)
+            # DeepSpeed asks Accelerate, which has no public way to be told
+            accelerator.gradient_state._set_sync_gradients(not waits)
+            with accelerator.no_sync(model) if waits else nullcontext():
+                with accelerator.autocast():
+                    loss = weighted_loss(model, batch.to(accelerator.device))
+                # gradients are averaged over processes, the weights already count all of them
+                accelerator.backward(loss * accelerator.num_processes)
+            total += loss.detach()
+        return float(accelerator.reduce(total, "sum"))
+
+    def _update(self, loss: float) -> dict[str, float | str | None]:
+        """Clip and step, unless loss or gradient isn't finite; returns what to log of it."""
+        accelerator, progress = self.state.accelerator, self.state.progress
+        learning_rate = self.state.scheduler.get_last_lr()[0]
+        norm = accelerator.clip_grad_norm_(
+            self.state.model.parameters(), self.settings.max_grad_norm
+        )
+        norm = float(norm) if norm is not None else math.nan
+        why = fault(loss, norm)
+        # a loss scaler leaves the step out by itself, and must see it to lower its scale
+        if why is None or accelerator.scaler:
+            self.state.optimizer.step()
+        self.state.scheduler.step()
+        self.state.optimizer.zero_grad()
+        metrics = {
+            "loss_nats": _finite(loss),
+            "learning_rate": learning_rate,
+            "grad_norm": _finite(norm),
+        }
+        if why is None:
+            progress.skipped_in_a_row = 0
+            return metrics
+        progress.skipped += 1
+        progress.skipped_in_a_row += 1
+        if accelerator.is_main_process:
+            tqdm.write(f"step {progress.step + 1}: left out, {why}")
+        return metrics | {"skipped": why}
+
+    def _improved(self, validation_loss: float) -> bool:
+        """Keep count of the best validation loss; whether its weights are to be kept."""
+        progress = self.state.progress
+        best = progress.best_validation_loss_nats
+        if self.settings.checkpoint == "last" or not math.isfinite(validation_loss):
+            return False
+        if progress.skipped_in_a_row or (best is not None and validation_loss >= best):
+            return False
+        progress.best_step = progress.step
+        progress.best_validation_loss_nats = validation_loss
+        return True
+
+    def _any_process(self, flag: bool) -> bool:
+        if self.state.accelerator.num_processes == 1:
+            return flag
+        flags = torch.tensor(float(flag), device=self.state.accelerator.device)
+        return bool(self.state.accelerator.reduce(flags, "sum"))
+
+    def _show(self, bar: tqdm, metrics: dict) -> None:
+        progress = self.state.progress
+        loss, norm = metrics["loss_nats"], metrics["grad_norm"]
+        bar.update()
+        bar.set_postfix(
+            loss="-" if loss is None else f"{loss:.3f}",
+            lr=f"{metrics['learning_rate']:.1e}",
+            norm="-" if norm is None else f"{norm:.2f}",
+            tok_s=f"{progress.tokens / max(progress.seconds, 1e-9):.0f}",
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

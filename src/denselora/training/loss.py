@@ -2,50 +2,48 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from denselora.data.dataset import IGNORED
+from denselora.data.dataset import IGNORED, Batch
 
 
-def counted(row: dict[str, list[int]]) -> int:
+def counted(row: dict[str, Sequence[int]]) -> int:
     """Tokens of a row that carry loss: labelled ones with a token before them."""
-    return sum(label != IGNORED for label in row["labels"][1:])
+    return int((np.asarray(row["labels"])[1:] != IGNORED).sum())
 
 
-def denominators(micro_batches: Sequence[Sequence[dict]], reduction: str) -> list[float]:
-    """What each micro-batch's summed loss is divided by, so that the quotients add up to the loss
-    of the global batch.
+def row_weights(counts: Sequence[int], reduction: str, micro_batch_size: int) -> list[float]:
+    """What each row's summed loss counts for, so that the weighted sums of a global batch add up to
+    its loss, however the rows are spread over forward passes and processes.
 
-    micro_batches: all of the global batch, over all processes.
+    counts: tokens with loss of each row of the global batch, in its order.
+    reduction: "token_mean" divides by all tokens of the global batch. "micro_batch_mean" averages
+    the token means of the micro-batches, which are `micro_batch_size` neighbours in that order.
     """
-    tokens = [max(1, sum(counted(row) for row in rows)) for rows in micro_batches]
-    if reduction == "micro_batch_mean":
-        return [count * len(tokens) for count in tokens]
-    return [sum(tokens)] * len(tokens)
+    size = len(counts) if reduction == "token_mean" else micro_batch_size
+    groups = [counts[start : start + size] for start in range(0, len(counts), size)]
+    return [1 / (max(1, sum(group)) * len(groups)) for group in groups for _ in group]
 
 
-def summed_loss(model: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Summed cross-entropy in nats over the labelled tokens; scalar, fp32.
+def weighted_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Sum over the rows of weight × summed cross-entropy in nats; scalar, fp32.
 
     Rows end at the right, so logits are asked for only from the token before the first label on.
-    batch: input_ids, attention_mask, position_ids and labels, each [rows, tokens].
     """
-    labels = batch["labels"]
-    labelled = (labels[:, 1:] != IGNORED).any(dim=0).nonzero()
-    first = int(labelled[0]) if len(labelled) else labels.shape[1] - 2
-    keep = labels.shape[1] - first
     logits = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        position_ids=batch["position_ids"],
-        logits_to_keep=keep,
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=batch.input_ids.shape[1] - batch.first,
         use_cache=False,
     ).logits
-    return F.cross_entropy(
+    losses = F.cross_entropy(
         logits[:, :-1].float().flatten(0, 1),
-        labels[:, first + 1 :].flatten(),
+        batch.labels[:, batch.first + 1 :].flatten(),
         ignore_index=IGNORED,
-        reduction="sum",
+        reduction="none",
     )
+    return losses.view(len(batch.weights), -1).sum(dim=1) @ batch.weights

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from denselora.errors import UserError
+from denselora.models import PRECISIONS
+from denselora.training.optimizer import OPTIMIZERS
+
+CHECKPOINTS = ("last", "best")
 
 
 @dataclass(frozen=True)
@@ -14,27 +18,49 @@ class Settings:
     max_steps: int | None
     global_batch_size: int
     micro_batch_size: int
+    group_by_length: bool
+    optimizer: str
     learning_rate: float
     warmup_steps: int
     weight_decay: float
     max_grad_norm: float
+    max_skipped_steps: int
+    precision: str
     gradient_checkpointing: bool
     validation_rows: int
     eval_steps: int
+    checkpoint: str
     save_steps: int
     keep_checkpoints: int
 
     def __post_init__(self):
         for name in ("epochs", "global_batch_size", "micro_batch_size", "eval_steps", "save_steps",
-                     "keep_checkpoints"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise UserError(f"trainer.{name}={getattr(self, name)}: give a number above 0")
-        if self.learning_rate <= 0:
-            raise UserError(f"trainer.learning_rate={self.learning_rate}: give a number above 0")
-        if self.max_steps is not None and self.max_steps < 1:
-            raise UserError(f"trainer.max_steps={self.max_steps}: give a number above 0, or null")
-        if self.validation_rows < 0:
-            raise UserError(f"trainer.validation_rows={self.validation_rows}: give 0 or more")
+                     "keep_checkpoints", "max_skipped_steps"):  # fmt: skip
+            self._require(name, getattr(self, name) >= 1, "give a number above 0")
+        self._require("learning_rate", self.learning_rate > 0, "give a number above 0")
+        self._require("max_grad_norm", self.max_grad_norm > 0, "give a number above 0")
+        for name in ("validation_rows", "warmup_steps", "weight_decay"):
+            self._require(name, getattr(self, name) >= 0, "give 0 or more")
+        self._require(
+            "max_steps",
+            self.max_steps is None or self.max_steps >= 0,
+            "give a number above 0, 0 to print the plan alone, or null",
+        )
+        for name, allowed in (
+            ("precision", PRECISIONS),
+            ("optimizer", OPTIMIZERS),
+            ("checkpoint", CHECKPOINTS),
+        ):
+            self._require(name, getattr(self, name) in allowed, f"use one of {', '.join(allowed)}")
+        self._require(
+            "checkpoint",
+            self.checkpoint == "last" or self.validation_rows > 0,
+            "the best one is chosen by validation loss; set trainer.validation_rows",
+        )
+
+    def _require(self, name: str, holds: bool, mend: str) -> None:
+        if not holds:
+            raise UserError(f"trainer.{name}={getattr(self, name)}: {mend}")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Settings":
@@ -44,8 +70,8 @@ class Settings:
         except TypeError as error:
             raise UserError(f"trainer: {error}; see configs/trainer/default.yaml") from None
 
-    def micro_batches(self, processes: int) -> int:
-        """Micro-batches that each process accumulates per step.
+    def accumulation(self, processes: int) -> int:
+        """Micro-batches that each process accumulates per optimizer step.
 
         Raises UserError unless global batch = micro-batch × accumulation × processes.
         """
@@ -59,11 +85,11 @@ class Settings:
         return self.global_batch_size // together
 
     def steps(self, rows: int) -> int:
-        """Optimizer steps of the run over that many training rows."""
+        """Optimizer steps of the run over that many training rows; all of them if max_steps=0."""
         steps = self.epochs * rows // self.global_batch_size
         if steps < 1:
             raise UserError(
                 f"{rows} training rows × {self.epochs} epochs don't fill one batch of "
                 f"trainer.global_batch_size={self.global_batch_size}; lower it or give more rows"
             )
-        return steps if self.max_steps is None else min(steps, self.max_steps)
+        return min(steps, self.max_steps or steps)

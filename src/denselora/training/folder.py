@@ -1,0 +1,129 @@
+"""A run's folder: config.yaml, metrics.jsonl, checkpoints/ and, at the end, adapter/."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from denselora.errors import UserError
+from denselora.folders import check_writable, write_json, write_text
+from denselora.run_id import NOT_PART, run_id
+
+TRAINING = "training.json"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where everything of a run lies."""
+
+    path: Path
+
+    @property
+    def adapter(self) -> Path:
+        """The result; it appears when the run has ended well."""
+        return self.path / "adapter"
+
+    @property
+    def checkpoints(self) -> Path:
+        """What resume=true continues from."""
+        return self.path / "checkpoints"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON line per optimizer step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has nothing left to do."""
+        return (self.adapter / TRAINING).is_file()
+
+    def check(self, config: dict[str, Any]) -> None:
+        """Raise UserError for a folder that can't be written, holds a run already and isn't to be
+        continued, or holds a run under another config."""
+        check_writable(self.path, "output_dir")
+        if not self.path.exists() or not any(self.path.iterdir()):
+            return
+        saved = self.path / "config.yaml"
+        if not saved.is_file():
+            raise UserError(
+                f"output_dir={self.path}: not empty and not a run; choose another folder"
+            )
+        if not config["resume"]:
+            raise UserError(
+                f"output_dir={self.path}: holds a run already; continue it with resume=true or "
+                "choose another folder"
+            )
+        before = OmegaConf.to_container(OmegaConf.load(saved))
+        if run_id(before) != run_id(config):
+            raise UserError(
+                f"output_dir={self.path}: was started under another config (differs in "
+                f"{', '.join(_differences(before, config))}); choose another folder or the same "
+                "options"
+            )
+
+    def begin(self, config: dict[str, Any], metrics: str) -> None:
+        """Put the resolved config in place, and the metrics up to where the run goes on."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+            write_text(self.metrics_file, metrics)
+            (self.path / TRAINING).unlink(missing_ok=True)  # of an attempt that diverged
+        except OSError as error:
+            raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
+
+    def log(self, metrics: dict[str, Any]) -> None:
+        """Append one step's line."""
+        try:
+            with self.metrics_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(metrics, allow_nan=False) + "\n")
+        except OSError as error:
+            raise UserError(
+                f"{self.metrics_file}: can't be written ({error.strerror}); mend that and run "
+                "again with resume=true"
+            ) from None
+
+    def metrics_text(self) -> str:
+        """All of metrics.jsonl."""
+        return self.metrics_file.read_text(encoding="utf-8")
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines so far."""
+        return [json.loads(line) for line in self.metrics_text().splitlines()]
+
+    def finish(self, write_weights: Callable[[Path], None], training: dict[str, Any]) -> None:
+        """Make the adapter folder, whole or not at all."""
+        partial = self.path / "adapter.partial"
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            write_weights(partial)
+            write_json(partial / TRAINING, training)
+            os.replace(partial, self.adapter)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise UserError(
+                f"{self.adapter}: can't be written ({error}); free space and run again with "
+                "resume=true, the last checkpoint holds the finished run"
+            ) from None
+
+    def fail(self, training: dict[str, Any]) -> None:
+        """Leave the record of a run that ended without an adapter."""
+        write_json(self.path / TRAINING, training)
+
+
+def _differences(before: dict, after: dict, prefix: str = "") -> list[str]:
+    """Dotted names of the options that differ and matter."""
+    names = []
+    for key in sorted(before.keys() | after.keys()):
+        one, other = before.get(key), after.get(key)
+        if isinstance(one, dict) and isinstance(other, dict):
+            names += _differences(one, other, f"{prefix}{key}.")
+        elif one != other and prefix + key not in NOT_PART:
+            names.append(prefix + key)
+    return names

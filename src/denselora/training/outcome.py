@@ -1,0 +1,126 @@
+"""How a run ended: its figures, its adapter folder, its summary."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from denselora import provenance
+from denselora.training.folder import RunFolder
+from denselora.training.health import Diverged, collapse
+from denselora.training.job import Job
+from denselora.training.state import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """base: `models.fingerprint` of it. method: as `methods.describe` gives it. rows: trained on.
+
+    All processes must call its methods; the main one writes and prints.
+    """
+
+    job: Job
+    folder: RunFolder
+    accelerator: Accelerator
+    base: dict[str, Any]
+    method: dict[str, Any]
+    rows: int
+    progress: Progress
+
+    def finished(self, write_weights: Callable[[Path], None], checkpoint_step: int) -> None:
+        """Make the adapter folder and print the summary.
+
+        checkpoint_step: the step that the weights are of.
+        """
+        peak = self._peak_memory_gib()
+        if self.accelerator.is_main_process:
+            metrics = self.folder.metrics()
+            training = self._training(metrics, peak, checkpoint_step, collapse(metrics))
+            self.folder.finish(write_weights, training)
+            self._print_summary(training["training"])
+        self.accelerator.wait_for_everyone()
+
+    def diverged(self, error: Diverged, checkpoint: Path | None) -> Diverged:
+        """Leave training.json in the run folder; returns the error with where to go from here."""
+        peak = self._peak_memory_gib()
+        reason = f"{error}; the last good checkpoint is {checkpoint or 'none'}"
+        if self.accelerator.is_main_process:
+            metrics = self.folder.metrics()
+            self.folder.fail(self._training(metrics, peak, None, reason))
+        return Diverged(
+            f"{reason}; lower trainer.learning_rate or use another trainer.precision, in another "
+            "output_dir"
+        )
+
+    def _peak_memory_gib(self) -> float:
+        return max(gather_object([provenance.peak_memory_gib()]))
+
+    def _training(
+        self, metrics: list[dict], peak: float, checkpoint_step: int | None, collapsed: str | None
+    ) -> dict[str, Any]:
+        progress, last = self.progress, metrics[-1]
+        validation = [
+            row["validation_loss_nats"] for row in metrics if "validation_loss_nats" in row
+        ]
+        return {
+            "run_id": self.job.run_id,
+            "config": self.job.config,
+            "base": self.base,
+            "method": self.method,
+            "protocol": self.job.protocol.identity,
+            "git": provenance.git_state(),
+            "packages": provenance.packages(),
+            "device": provenance.device(self.accelerator.num_processes),
+            # the keys of results.record.Training
+            "training": {
+                "steps": progress.step,
+                "epochs": last["epoch"],
+                "rows": self.rows,
+                "tokens": progress.tokens,
+                "tokens_per_s": progress.tokens / progress.seconds,
+                "padding_percent": 100 * (1 - progress.tokens / progress.padded_tokens),
+                "data_percent": 100 * progress.data_seconds / progress.seconds,
+                "peak_memory_gib": peak,
+                "rows_per_pass": progress.rows_per_pass,
+                "seconds": progress.seconds,
+                "skipped_steps": progress.skipped,
+                "checkpoint_step": checkpoint_step,
+                "train_loss_nats": last["loss_nats"],
+                "validation_loss_nats": validation[-1] if validation else None,
+                "metrics_file": str(self.folder.metrics_file),
+                "collapsed": collapsed,
+            },
+        }
+
+    def _print_summary(self, figures: dict[str, Any]) -> None:
+        loss = figures["train_loss_nats"]
+        print(
+            f"{figures['steps']:,} steps, {figures['tokens']:,} tokens at "
+            f"{figures['tokens_per_s']:,.0f} tokens/s in {_duration(figures['seconds'])}, "
+            f"peak memory {figures['peak_memory_gib']:.2f} GiB, "
+            + ("last loss not finite" if loss is None else f"last loss {loss:.4f} nats")
+        )
+        print(
+            f"{figures['padding_percent']:.1f} % of the columns were padding, "
+            f"{figures['data_percent']:.1f} % of the time went into making batches"
+        )
+        if figures["rows_per_pass"] < self.job.settings.micro_batch_size:
+            print(f"memory ran out: {figures['rows_per_pass']} rows a pass in the end")
+        if figures["skipped_steps"]:
+            print(f"left out for non-finite loss or gradient: {figures['skipped_steps']} steps")
+        if figures["collapsed"]:
+            print(f"COLLAPSED: {figures['collapsed']}")
+        which = "" if figures["checkpoint_step"] == figures["steps"] else (
+            f" (best validation loss, step {figures['checkpoint_step']})"
+        )  # fmt: skip
+        print(f"adapter: {self.folder.adapter}{which}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(math.floor(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,131 @@
+"""What a run will do, before it does it."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from denselora.data.dataset import TrainingSet, collate
+from denselora.data.order import Schedule
+from denselora.methods import attach, describe
+from denselora.training.job import Job
+from denselora.training.loss import weighted_loss
+
+# bytes an element of a quantised linear layer: 4 bits and its share of the scales; 8 bits
+QUANTISED_BYTES = {"nf4": 0.52, "int8": 1.0}
+# bytes of optimizer state for each trained parameter
+OPTIMIZER_BYTES = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run's size. steps: of the whole run. accumulation: micro-batches per process and step."""
+
+    job: Job
+    rows: TrainingSet
+    steps: int
+    accumulation: int
+    processes: int
+
+    def print(self, method: dict[str, Any], start: int) -> None:
+        """Three lines: the run, its parameters, its rows and steps.
+
+        method: as `methods.describe` gives it. start: steps done before.
+        """
+        settings = self.job.settings
+        print(f"run {self.job.run_id}")
+        print(
+            f"{method['label']}: {method['trainable']:,} trainable of "
+            f"{method['total']:,} parameters ({method['trainable_percent']:.4f} %)"
+        )
+        print(
+            f"{len(self.rows):,} rows, {self.rows.overlong:,} of them longer than the cut-off; "
+            f"{self.steps:,} steps of {settings.global_batch_size} rows "
+            f"({settings.micro_batch_size} × {self.accumulation} × {self.processes} processes)"
+            + (f"; continuing after step {start}" if start else "")
+        )
+
+
+def print_dry_run(plan: Plan, schedule: Schedule, model: nn.Module, dtype: torch.dtype) -> None:
+    """The plan, and what needs the rows' lengths: tokens and memory.
+
+    model: on the meta device, see `empty_model`.
+    """
+    plan.print(describe(model, plan.job.config["adapter"]), start=0)
+    lengths = [plan.rows.lengths[number] for step in range(plan.steps) for number in schedule[step]]
+    longest = max(lengths)
+    gib = {name: size / 2**30 for name, size in memory(plan.job, model, longest, dtype).items()}
+    print(f"{sum(lengths):,} tokens, {sum(lengths) / len(lengths):.0f} a row, longest {longest}")
+    print(
+        f"about {sum(gib.values()):.2f} GiB a device at the longest rows: "
+        + ", ".join(f"{name} {size:.2f}" for name, size in gib.items())
+    )
+    print("nothing was trained or written: trainer.max_steps=0")
+
+
+def empty_model(job: Job) -> nn.Module:
+    """The model with its adapter on the meta device: shapes without weights."""
+    config = AutoConfig.from_pretrained(job.config["model"]["path"])
+    with init_empty_weights(include_buffers=False):
+        base = AutoModelForCausalLM.from_config(config)
+        if job.settings.gradient_checkpointing:
+            base.gradient_checkpointing_enable({"use_reentrant": False})
+        return attach(base, job.adapter)
+
+
+def memory(job: Job, model: nn.Module, longest: int, dtype: torch.dtype) -> dict[str, float]:
+    """Bytes on one device without sharding: weights, gradients and optimizer, and what the forward
+    pass of a micro-batch of the longest rows keeps for the backward pass.
+
+    The last is counted by running that pass on the meta device, where nothing is computed.
+    """
+    quantization = job.config["quantization"]
+    linear = {
+        id(module.weight)
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not model.get_output_embeddings()
+    }
+    weights = trained = 0.0
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            trained += parameter.numel()
+            weights += parameter.numel() * 4
+        elif quantization and id(parameter) in linear:
+            weights += parameter.numel() * QUANTISED_BYTES[quantization]
+        else:
+            weights += parameter.numel() * dtype.itemsize
+    return {
+        "weights": weights,
+        "gradients": trained * 4,
+        "optimizer": trained * OPTIMIZER_BYTES[job.settings.optimizer],
+        "activations": _kept_for_backward(model, job.settings.micro_batch_size, longest, dtype),
+    }
+
+
+def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dtype) -> int:
+    """Bytes of all tensors that autograd saves, each storage once, parameters left out."""
+    row = {"input_ids": [0] * tokens, "labels": [0] * tokens}
+    batch = collate([row] * rows, pad_id=0, weights=[1.0] * rows).to(torch.device("meta"))
+    # transformers looks at the values of these two, and there are none
+    batch = replace(batch, attention_mask=None, position_ids=None)
+    parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in parameters:
+            kept[storage._cdata] = storage
+        return tensor
+
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    for parameter in frozen:
+        parameter.data = parameter.data.to(dtype)
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = weighted_loss(model, batch)
+    size = sum(storage.nbytes() for storage in kept.values())
+    del loss
+    return size

@@ -1,0 +1,42 @@
+"""An experiment tracker beside metrics.jsonl, through Accelerate: wandb or tensorboard."""
+
+from hashlib import sha256
+
+from accelerate import Accelerator
+
+from denselora.errors import UserError
+from denselora.training.job import Job
+
+
+def start_tracker(accelerator: Accelerator, job: Job) -> None:
+    """Start the configured tracker, if any; a resumed run continues its own wandb run.
+
+    Raises UserError if the tracker won't start.
+    """
+    tracker = job.config["tracker"]
+    if tracker is None:
+        return
+    # both want flat values; a folder has one run, so it decides wandb's id
+    values = {name: _plain(value) for name, value in _flat(job.config).items()}
+    identity = sha256(str(job.folder.absolute()).encode()).hexdigest()[:12]
+    wandb = {"name": job.run_id, "id": identity, "resume": "allow"}
+    try:
+        accelerator.init_trackers("denselora", values, {"wandb": wandb})
+    except Exception as error:  # wandb's own errors, which are imported with it
+        mend = "; set WANDB_MODE=offline or tracker=null" if tracker == "wandb" else ""
+        reason = str(error).strip().splitlines()[0][:200]
+        raise UserError(f"tracker={tracker}: can't start ({reason}){mend}") from None
+
+
+def _flat(config: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _plain(value: object) -> int | float | str:
+    return value if isinstance(value, int | float | str) else str(value)

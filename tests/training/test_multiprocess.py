@@ -1,0 +1,75 @@
+"""train() in two gloo processes, under DDP and FSDP2, against one process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.training.test_kill import ROOT
+
+pytestmark = pytest.mark.multiprocess
+
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+}
+
+
+def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
+    """Train three steps of 16 rows; two processes are stopped after the second and resumed."""
+    launch = [sys.executable, "-m"]
+    if processes > 1:
+        launch += ["torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"]
+        launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m"]
+    output = workplace / name
+    ended = subprocess.run(
+        [*launch, "tests.training.two_processes", workplace, output, str(micro_batch_size)],
+        cwd=ROOT,
+        env=os.environ
+        | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
+        | {"ACCELERATE_USE_CPU": "true", **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr[-4000:]
+    return output
+
+
+def gradients(output: Path) -> dict[str, torch.Tensor]:
+    return torch.load(output.with_suffix(".gradients.pt"))
+
+
+def losses(output: Path) -> list[float]:
+    lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    return [line["loss_nats"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def alone(workplace) -> Path:
+    """One process, one pass of all 16 rows."""
+    return run(workplace, "16x1", 1, 16)
+
+
+@pytest.mark.parametrize(("name", "environment"), [("ddp", {}), ("fsdp2", FSDP2)])
+def test_two_processes_stopped_and_resumed_equal_one(workplace, alone, name, environment):
+    together = run(workplace, name, 2, 2, **environment)  # 2 processes × 2 rows × 4
+    expected = gradients(alone)
+    found = gradients(together)
+    assert found.keys() == expected.keys()
+    for key, gradient in expected.items():
+        torch.testing.assert_close(found[key], gradient, rtol=1e-4, atol=1e-7)
+    assert losses(together) == pytest.approx(losses(alone), abs=1e-4)
+    adapter = "adapter/adapter_model.safetensors"
+    one, other = load_file(alone / adapter), load_file(together / adapter)
+    assert one.keys() == other.keys()
+    for key in one:
+        torch.testing.assert_close(other[key], one[key], rtol=1e-2, atol=1e-4)

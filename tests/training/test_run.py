@@ -1,0 +1,278 @@
+"""train(cfg): what it leaves behind, resuming, faults."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+
+from denselora.errors import UserError
+from denselora.results.record import Training
+from denselora.training import loop as loop_module
+from denselora.training.folder import RunFolder
+from denselora.training.health import Diverged
+from denselora.training.loop import Loop
+from denselora.training.run import train
+from denselora.training.signals import STOPPED, Stopped
+from tests.training.conftest import train_config
+
+
+def adapter_bytes(run: Path) -> bytes:
+    return (run / "adapter/adapter_model.safetensors").read_bytes()
+
+
+def metrics(run: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def training(run: Path) -> dict:
+    return json.loads((run / "adapter/training.json").read_text())["training"]
+
+
+@pytest.fixture(scope="module")
+def whole_run(workplace, tmp_path_factory) -> Path:
+    """A run that nothing disturbed."""
+    run = tmp_path_factory.mktemp("runs") / "whole"
+    train(train_config(workplace, f"output_dir={run}"))
+    return run
+
+
+@pytest.fixture
+def start(workplace, tmp_path):
+    """Train into tmp_path/run with further overrides; returns the run folder."""
+
+    def start(*overrides: str) -> Path:
+        run = tmp_path / "run"
+        train(train_config(workplace, f"output_dir={run}", *overrides))
+        return run
+
+    return start
+
+
+def at_step(monkeypatch, step: int, act) -> None:
+    """Call `act` when the metrics of the step have been written."""
+    log = RunFolder.log
+
+    def log_and_act(self, line):
+        log(self, line)
+        if line["step"] == step:
+            act()
+
+    monkeypatch.setattr(RunFolder, "log", log_and_act)
+
+
+def test_metrics_have_a_line_per_step(whole_run):
+    lines = metrics(whole_run)
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert [i for i, line in enumerate(lines, 1) if "validation_loss_nats" in line] == [2, 4, 6]
+    assert lines[-1]["loss_nats"] < lines[0]["loss_nats"]
+    assert lines[1]["learning_rate"] == 0.02
+
+
+def test_adapter_folder_holds_peft_files_and_figures_of_a_record(whole_run):
+    figures = Training(**training(whole_run))
+    assert (figures.steps, figures.checkpoint_step, figures.skipped_steps) == (6, 6, 0)
+    assert figures.tokens == metrics(whole_run)[-1]["tokens"]
+    assert 0 < figures.padding_percent < 50
+    assert figures.collapsed is None
+    assert (whole_run / "adapter/adapter_config.json").is_file()
+    assert not (whole_run / "adapter/state.pt").exists()
+
+
+def test_old_checkpoints_are_pruned(whole_run):
+    kept = sorted(path.name for path in (whole_run / "checkpoints").iterdir())
+    assert kept == ["step-000004", "step-000006"]
+
+
+def test_resolved_config_is_saved_before_step_one(start, monkeypatch, tmp_path):
+    class Reached(Exception):
+        pass
+
+    def check(self):
+        saved = OmegaConf.load(tmp_path / "run/config.yaml")
+        assert saved.seed_init == 42 and saved.adapter.alpha == 4
+        assert "${" not in (tmp_path / "run/config.yaml").read_text()
+        raise Reached
+
+    monkeypatch.setattr(Loop, "run", check)
+    with pytest.raises(Reached):
+        start()
+
+
+def test_existing_run_is_refused(whole_run, workplace):
+    before = (whole_run / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="resume=true"):
+        train(train_config(workplace, f"output_dir={whole_run}"))
+    with pytest.raises(UserError, match=r"differs in trainer\.learning_rate"):
+        train(
+            train_config(
+                workplace, f"output_dir={whole_run}", "resume=true", "trainer.learning_rate=1"
+            )
+        )
+    assert (whole_run / "metrics.jsonl").read_bytes() == before
+
+
+def test_finished_run_is_left_alone_on_resume(whole_run, workplace, monkeypatch):
+    monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained again"))
+    found = train(train_config(workplace, f"output_dir={whole_run}", "resume=true"))
+    assert found == whole_run / "adapter"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+def test_signalled_and_resumed_equals_never_stopped(start, whole_run, monkeypatch, sent, tmp_path):
+    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), sent))
+    with pytest.raises(Stopped) as stopped:
+        start()
+    assert stopped.value.code == STOPPED == 75
+    assert (tmp_path / "run/checkpoints/step-000003/state.pt").is_file()
+    monkeypatch.undo()
+    run = start("resume=true")
+    assert adapter_bytes(run) == adapter_bytes(whole_run)
+    assert metrics(run) == metrics(whole_run)
+
+
+def test_one_seed_gives_one_adapter_and_named_seeds_change_only_their_part(start, whole_run):
+    run = start("deterministic=true")
+    assert torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(False)
+    assert adapter_bytes(run) == adapter_bytes(whole_run)
+
+
+def test_seed_init_leaves_the_data_alone(start, whole_run):
+    run = start("seed_init=7", "trainer.max_steps=1")
+    assert metrics(run)[0]["tokens"] == metrics(whole_run)[0]["tokens"]
+    assert metrics(run)[0]["grad_norm"] != metrics(whole_run)[0]["grad_norm"]
+
+
+def test_best_checkpoint_is_the_one_of_least_validation_loss(start, monkeypatch):
+    losses = iter([3.0, 1.0, 2.0])
+    monkeypatch.setattr(Loop, "validate", lambda self: next(losses))
+    run = start("trainer.checkpoint=best", "trainer.save_steps=100", "trainer.keep_checkpoints=1")
+    assert training(run)["checkpoint_step"] == 4
+    best = run / "checkpoints/step-000004/adapter_model.safetensors"
+    assert adapter_bytes(run) == best.read_bytes()
+
+
+def poisoned(monkeypatch, bad) -> None:
+    """Make the loss NaN in the forward passes for which `bad(number)`, counted from 1."""
+    real, calls = loop_module.weighted_loss, iter(range(1, 1000))
+    monkeypatch.setattr(
+        loop_module,
+        "weighted_loss",
+        lambda model, batch: real(model, batch) * (math.nan if bad(next(calls)) else 1),
+    )
+
+
+def test_a_step_without_finite_loss_is_left_out_and_told(start, monkeypatch, capsys):
+    poisoned(monkeypatch, lambda number: number in (3, 4))  # both passes of step 2
+    run = start("trainer.validation_rows=0")
+    line = metrics(run)[1]
+    assert line["loss_nats"] is None and line["skipped"] == "loss is nan"
+    assert training(run)["skipped_steps"] == 1 and training(run)["collapsed"] is None
+    assert "step 2: left out, loss is nan" in capsys.readouterr().out
+    weights = load_file(run / "adapter/adapter_model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_non_finite_steps_in_a_row_end_the_run(start, monkeypatch, tmp_path):
+    poisoned(monkeypatch, lambda number: number > 4)  # from step 3 on
+    with pytest.raises(Diverged, match=r"step 5: .*last good checkpoint is .*step-000002") as end:
+        start("trainer.validation_rows=0", "trainer.max_skipped_steps=3")
+    assert end.value.exit_code == 1
+    record = json.loads((tmp_path / "run/training.json").read_text())["training"]
+    assert "step 5" in record["collapsed"] and "step-000002" in record["collapsed"]
+    assert not (tmp_path / "run/adapter").exists()
+    assert Training(**record).skipped_steps == 3
+
+
+def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch, tmp_path):
+    options = ("adapter.dropout=0", "trainer.max_steps=2")
+    plain = metrics(start(*options))
+    (tmp_path / "run").rename(tmp_path / "plain")
+    real = loop_module.weighted_loss
+
+    def weighted_loss(model, batch):
+        if model.training and len(batch.weights) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(model, batch)
+
+    monkeypatch.setattr(loop_module, "weighted_loss", weighted_loss)
+    run = start(*options)
+    assert training(run)["rows_per_pass"] == 1
+    for one, other in zip(metrics(run), plain, strict=True):
+        assert one["loss_nats"] == pytest.approx(other["loss_nats"], abs=1e-5)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)
+        assert one["tokens"] == other["tokens"]
+
+
+def test_out_of_memory_with_one_row_is_one_line(start, monkeypatch):
+    def weighted_loss(model, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+
+    monkeypatch.setattr(loop_module, "weighted_loss", weighted_loss)
+    with pytest.raises(UserError, match=r"step 1: out of memory.*trainer\.micro_batch_size=2"):
+        start()
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "tensorboard"])
+def test_trackers_write_offline(start, tracker, monkeypatch, tmp_path):
+    pytest.importorskip(tracker)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    run = start(f"tracker={tracker}", "trainer.max_steps=2")
+    assert len(metrics(run)) == 2
+    pattern = "wandb/offline-run-*/*.wandb" if tracker == "wandb" else "run/denselora/events*"
+    assert list(tmp_path.glob(pattern))
+
+
+def test_absent_tracker_is_one_line_before_anything_is_written(start, monkeypatch, tmp_path):
+    monkeypatch.setattr("denselora.training.job.TRACKERS", {"wandb": lambda: False})
+    with pytest.raises(UserError, match="pip install wandb"):
+        start("tracker=wandb")
+    assert not (tmp_path / "run").exists()
+
+
+def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
+    start("trainer.max_steps=0", "trainer.epochs=2")
+    shown = capsys.readouterr().out
+    assert "12 steps of 4 rows (2 × 2 × 1 processes)" in shown
+    assert "GiB a device" in shown and "tokens" in shown
+    assert not (tmp_path / "run").exists()
+
+
+def test_gradient_checkpointing_and_length_groups_train(start):
+    run = start("trainer.gradient_checkpointing=true", "trainer.group_by_length=true")
+    assert metrics(run)[-1]["loss_nats"] < metrics(run)[0]["loss_nats"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.global_batch_size=5", r"=5 .*micro_batch_size=2 × 1 processes"),
+        ("trainer.validation_rows=28", "leaves nothing to train on"),
+        ("quantization=int3", "nf4, int8"),
+        ("trainer.precision=fp16", "needs a GPU"),
+        ("trainer.optimizer=adamw_8bit", "needs a GPU"),
+        ("adapter=none", "nothing to train"),
+        ("data.train_file=missing.json", "no such file"),
+        ("+trainer.speed=1", "trainer: .*speed"),
+    ],
+)
+def test_a_mistake_is_told_and_nothing_written(start, override, message, tmp_path):
+    if override == "trainer.precision=fp16" and torch.cuda.is_available():
+        pytest.skip("needs a machine without GPU")
+    with pytest.raises(UserError, match=message):
+        start(override)
+    assert not (tmp_path / "run").exists()
+
+
+def test_outcome_has_exactly_the_records_keys(whole_run):
+    optional = {f.name for f in dataclasses.fields(Training)}
+    assert training(whole_run).keys() <= optional

@@ -1,0 +1,74 @@
+"""Two processes train, stop and resume: see test_multiprocess.py, which launches this.
+
+Arguments: the workplace, the output folder, rows per micro-batch, and the GPUs' stand-in: gloo.
+"""
+
+import sys
+from pathlib import Path
+
+import datasets
+import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+from denselora.training import loop
+from denselora.training.run import train
+from denselora.training.signals import Stopped
+from tests.training.conftest import train_config
+
+
+def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) -> None:
+    datasets.config.HF_DATASETS_CACHE = workplace / "cache"
+    config = [
+        f"output_dir={output}",
+        "protocol=clean",
+        "adapter.dropout=0",
+        "trainer.global_batch_size=16",
+        f"trainer.micro_batch_size={micro_batch_size}",
+        "trainer.max_steps=3",
+        *overrides,
+    ]
+    save_first_gradients(output.with_suffix(".gradients.pt"))
+    ask = loop.Loop._any_process
+    if PartialState().num_processes > 1:
+        # one of the two is asked to stop after the first step; both must
+        loop.Loop._any_process = lambda self, flag: ask(
+            self, PartialState().process_index == 1 and self.state.progress.step == 1
+        )
+        try:
+            train(train_config(workplace, *config))
+            raise AssertionError("was not stopped")
+        except Stopped:
+            pass
+        loop.Loop._any_process = ask
+        for shared in (AcceleratorState, GradientState):
+            shared._reset_state()
+    train(train_config(workplace, *config, "resume=true"))
+
+
+def save_first_gradients(file: Path) -> None:
+    """The gradients of step one, whole, before they are clipped."""
+    update = loop.Loop._update
+
+    def save_and_update(self, loss):
+        if self.state.progress.step == 0:
+            gradients = {
+                name.removeprefix("module."): parameter.grad
+                for name, parameter in self.state.model.named_parameters()
+                if parameter.requires_grad
+            }
+            whole = {
+                name: (grad.full_tensor() if hasattr(grad, "full_tensor") else grad).clone()
+                for name, grad in gradients.items()
+            }
+            if PartialState().is_main_process:
+                torch.save(whole, file)
+        return update(self, loss)
+
+    loop.Loop._update = save_and_update
+
+
+if __name__ == "__main__":
+    workplace, output, *rest = sys.argv[1:]
+    main(Path(workplace), Path(output), *rest)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
