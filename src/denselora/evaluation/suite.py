@@ -249,7 +249,7 @@ def _name(config: dict[str, Any], adapter: Path | None) -> str:
 
 def _check_folder(folder: Path, identity: dict[str, Any]) -> None:
     """Refuse a folder that holds anything but this same evaluation."""
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or not any(f for f in folder.iterdir() if f.name[0] != "."):
         return
     file = folder / IDENTITY
     if not file.is_file():

@@ -1,8 +1,9 @@
-"""One model ready to be asked, from config."""
+"""One model and how it is asked, from config."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -15,10 +16,13 @@ from denselora.protocol import Protocol
 
 
 @contextmanager
-def one_model(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Scoring]:
-    """The base, or the base with the adapter of `adapter_path`, under the config's protocol.
+def load_scoring(
+    cfg: DictConfig, overrides: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], Scoring]]:
+    """The resolved config, and the base, or the base with the adapter of `adapter_path`, under the
+    config's protocol.
 
-    Model and protocol are those of the adapter's training unless named in overrides.
+    Model, data and protocol are those of the adapter's training unless named in overrides.
     """
     folder = Path(cfg.adapter_path) if cfg.adapter_path else None
     training = read_training(folder) if folder else None
@@ -28,4 +32,5 @@ def one_model(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Scoring]:
     tokenizer = load_tokenizer(path)
     base = load_base(path, precision(device), device).eval()
     with adapted(base, folder, training, path) if folder else nullcontext(base) as model:
-        yield Scoring("generate", model, tokenizer, Protocol.from_config(config["protocol"]))
+        protocol = Protocol.from_config(config["protocol"])
+        yield config, Scoring("generate", model, tokenizer, protocol)
