@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from denselora.data.audit import OVERLAP, audit, overlap_json, report
@@ -15,7 +16,7 @@ from denselora.folders import write_text
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
 
-PROTOCOLS = Path(__file__).parents[1] / "configs" / "protocol"
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--tokenizer", metavar="MODEL", help="hub id or folder, to count rows beyond the cut-off"
     )
-    known = sorted(file.stem for file in PROTOCOLS.glob("*.yaml"))
+    known = sorted(file.stem for file in (CONFIGS / "protocol").glob("*.yaml"))
     parser.add_argument(
         "--protocol", choices=known, default="paper", help="whose prompt and cut-off count"
     )
@@ -36,8 +37,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     options = parser.parse_args(argv)
     try:
-        config = OmegaConf.load(PROTOCOLS / f"{options.protocol}.yaml")
-        protocol = Protocol.from_config(OmegaConf.to_container(config))
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = compose("train", [f"protocol={options.protocol}"])
+        protocol = Protocol.from_config(OmegaConf.to_container(config.protocol))
         tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
         findings = audit(options.folder, protocol, tokenizer)
         text = report(findings)

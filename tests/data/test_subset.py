@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import pytest
@@ -58,6 +59,8 @@ def test_arc_with_five_answers_is_no_kind_of_its_own():
         ({"fraction": 0.1, "n_train": 3}, "both set"),
         ({"fraction": 0.0}, "data.fraction=0.0"),
         ({"fraction": 1.5}, "data.fraction=1.5"),
+        ({"fraction": "half"}, "data.fraction=half"),
+        ({"n_train": 1.5}, "data.n_train=1.5"),
         ({"n_train": 0}, "data.n_train=0: give 1 to 100"),
         ({"n_train": 101}, "data.n_train=101: give 1 to 100"),
     ],
@@ -65,3 +68,19 @@ def test_arc_with_five_answers_is_no_kind_of_its_own():
 def test_a_size_that_cannot_be_is_named(size, named):
     with pytest.raises(UserError, match=named):
         subset(order(), INSTRUCTIONS, **size)
+
+
+def test_a_run_trains_on_the_part_alone(script, model_folder, data_folder, tmp_path):
+    run = [
+        "model=llama3_8b",
+        f"model.path={model_folder}",
+        "data=local",
+        f"data.path={data_folder}",
+    ]
+    run += ["adapter.r=4", "trainer.global_batch_size=4", "trainer.micro_batch_size=2"]
+    run += ["trainer.epochs=1", "trainer.validation_rows=4"]
+    out = tmp_path / "run"
+    code, _, err = script("train", *run, "data.fraction=0.4", f"output_dir={out}")
+    assert code == 0, err
+    training = json.loads((out / "adapter" / "training.json").read_text())["training"]
+    assert (training["rows"], training["steps"]) == (8, 2)  # 0.4 of 24 - 4 rows, in fours

@@ -31,10 +31,10 @@ def subset(
     if fraction is not None and n_train is not None:
         raise UserError("data.fraction and data.n_train are both set; give one of them")
     if fraction is not None:
-        if not 0 < fraction <= 1:
+        if not isinstance(fraction, int | float) or not 0 < fraction <= 1:
             raise UserError(f"data.fraction={fraction}: give a number above 0, up to 1")
         n_train = max(1, round(fraction * len(order)))
-    if not 1 <= n_train <= len(order):
+    if not isinstance(n_train, int) or not 1 <= n_train <= len(order):
         raise UserError(f"data.n_train={n_train}: give 1 to {len(order)}, the rows to train on")
     if not balanced:
         return list(order[:n_train])

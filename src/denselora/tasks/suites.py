@@ -33,8 +33,8 @@ MATH = (
         395,
         (),
         0.0,
-        note="math_10k holds test rows of AddSub (it takes in all of MAWPS), so AddSub after "
-        "training on math_10k is no test; math_7k leaves them out",
+        note="math_10k holds test rows of AddSub, as LLM-Adapters itself warns, so AddSub after "
+        "training on math_10k is no test; train on math_7k for one",
     ),
     Benchmark("SVAMP", "SVAMP", 1000, (), 0.0),
 )

@@ -5,6 +5,7 @@ from transformers import PreTrainedTokenizerBase
 
 from denselora.data.dataset import TrainingSet, tokenise
 from denselora.data.order import Schedule, shuffled
+from denselora.data.subset import subset
 from denselora.errors import UserError
 from denselora.training.job import Job
 
@@ -23,10 +24,9 @@ def prepare_rows(
             f"{job.train_file} has {len(raw)} rows; lower it"
         )
     order = shuffled(len(raw), seed, "validation")
-    held_out, numbers = (
-        sorted(order[: settings.validation_rows]),
-        sorted(order[settings.validation_rows :]),
-    )
+    held_out = sorted(order[: settings.validation_rows])
+    part = {key: job.config["data"][key] for key in ("fraction", "n_train", "balanced")}
+    numbers = sorted(subset(order[settings.validation_rows :], raw["instruction"][:], **part))
     steps = settings.steps(len(numbers))
 
     def encoded(numbers: list[int]) -> TrainingSet:
