@@ -1,0 +1,129 @@
+"""Tokenising: labels, cut-off, EOS, cache, padding."""
+
+from dataclasses import replace
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from denselora.data.dataset import IGNORED, cache_key, collate, encode, tokenise
+from denselora.errors import UserError
+from denselora.protocol import Protocol
+from tests.training.conftest import CONFIGS, word_tokenizer
+
+ROW = {"instruction": "is one even ?", "input": "", "output": "the answer is false", "answer": ""}
+PREAMBLE = (
+    "Below is an instruction that describes a task . Write a response that appropriately "
+    "completes the request . ### Instruction : Response :"
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return word_tokenizer([PREAMBLE, ROW["instruction"], ROW["output"]])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return tmp_path / "cache/denselora"
+
+
+def protocol(name: str, **changes) -> Protocol:
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = OmegaConf.to_container(compose("train", [f"protocol={name}"]).protocol)
+    return replace(Protocol.from_config(config), **changes)
+
+
+def encoded(tokenizer, protocol: Protocol, **changes) -> dict:
+    row = ROW | changes
+    columns = encode({key: [value] for key, value in row.items()}, tokenizer, protocol)
+    return {name: values[0] for name, values in columns.items()}
+
+
+def test_paper_labels_prompt_and_answer_and_ends_with_eos(tokenizer):
+    row = encoded(tokenizer, protocol("paper"))
+    text = "".join(protocol("paper").training_text(ROW))
+    assert row["input_ids"] == [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    assert row["labels"] == row["input_ids"]
+    assert not row["overlong"]
+
+
+def test_paper_cuts_a_long_row_at_the_end_without_eos(tokenizer):
+    whole = encoded(tokenizer, protocol("paper"))["input_ids"]
+    for cutoff in (len(whole) - 1, len(whole) - 3):
+        row = encoded(tokenizer, protocol("paper", cutoff=cutoff))
+        assert row["input_ids"] == whole[:cutoff]
+        assert row["overlong"] == (cutoff < len(whole) - 1)
+    assert encoded(tokenizer, protocol("paper", cutoff=len(whole)))["input_ids"] == whole
+
+
+def test_clean_labels_the_answer_alone(tokenizer):
+    row = encoded(tokenizer, protocol("clean"))
+    answer = [*tokenizer(ROW["output"])["input_ids"], tokenizer.eos_token_id]
+    assert row["labels"][-len(answer) :] == row["input_ids"][-len(answer) :] == answer
+    assert set(row["labels"][: -len(answer)]) == {IGNORED}
+
+
+def test_clean_takes_no_loss_from_an_overlong_row(tokenizer):
+    row = encoded(tokenizer, protocol("clean", cutoff=20))
+    assert row["overlong"] and set(row["labels"]) == {IGNORED}
+    assert len(row["input_ids"]) == len(row["labels"]) == 20
+
+
+def test_only_overlong_rows_are_an_error_that_names_the_file(tokenizer):
+    with pytest.raises(UserError, match=r"rows\.json: every row .*protocol\.cutoff=20"):
+        rows = Dataset.from_list([ROW])
+        tokenise(rows, [0], tokenizer, protocol("clean", cutoff=20), "rows.json")
+
+
+def test_rows_are_found_by_their_number(tokenizer):
+    rows = Dataset.from_list([ROW, ROW | {"output": "false"}, ROW | {"output": "is is is is"}])
+    chosen = tokenise(rows, [0, 2], tokenizer, protocol("paper"), "")
+    for number in (0, 2):
+        expected = encoded(tokenizer, protocol("paper"), output=rows[number]["output"])
+        assert chosen[number]["input_ids"].tolist() == expected["input_ids"]
+        assert chosen[number]["labels"].tolist() == expected["labels"]
+        assert chosen.lengths[number] == len(expected["input_ids"])
+    assert chosen.numbers == [0, 2] and len(chosen) == 2
+
+
+def test_a_second_run_reads_the_cache(tokenizer, cache, monkeypatch):
+    rows = Dataset.from_list([ROW] * 3)
+    first = tokenise(rows, [0, 1], tokenizer, protocol("paper"), "")
+    assert len(list(cache.glob("*.arrow"))) == 1
+    monkeypatch.setattr(type(tokenizer), "__call__", lambda *_, **__: pytest.fail("tokenised"))
+    again = tokenise(Dataset.from_list([ROW] * 3), [0, 1], tokenizer, protocol("paper"), "")
+    assert np.array_equal(first[1]["input_ids"], again[1]["input_ids"])
+
+
+def test_cache_key_changes_with_content_tokenizer_and_protocol(tokenizer):
+    rows = Dataset.from_list([ROW])
+    key = cache_key(rows, tokenizer, protocol("paper"))
+    assert key == cache_key(Dataset.from_list([ROW]), tokenizer, protocol("paper"))
+    assert key == cache_key(Dataset.from_list([ROW | {"answer": "x"}]), tokenizer, protocol("paper"))
+    others = [
+        cache_key(Dataset.from_list([ROW | {"output": "true"}]), tokenizer, protocol("paper")),
+        cache_key(rows, word_tokenizer(["other words"]), protocol("paper")),
+        cache_key(rows, tokenizer, protocol("paper", cutoff=255)),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_batches_are_padded_on_the_left_to_a_multiple_of_eight():
+    rows = [
+        {"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]},
+        {"input_ids": list(range(10, 19)), "labels": [IGNORED] * 5 + [15, 16, 17, 18]},
+    ]
+    batch = collate(rows, pad_id=0, weights=[0.5, 0.25])
+    assert batch.input_ids.shape == (2, 16)
+    assert batch.input_ids[0].tolist() == [0] * 13 + [5, 6, 7]
+    assert batch.attention_mask[0].tolist() == [0] * 13 + [1] * 3
+    assert batch.position_ids[0].tolist() == [0] * 13 + [0, 1, 2]
+    assert batch.labels[0].tolist() == [IGNORED] * 14 + [6, 7]
+    assert batch.first == 11  # the token before the other row's first label
+    assert batch.weights.dtype == torch.float32
