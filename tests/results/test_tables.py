@@ -205,7 +205,8 @@ def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(res
     path = f"{ROOT / 'src'}:{bare}"
     done = run_script(f"results_dir={results}", python=(sys.executable, "-S"), path=path)
     assert done.returncode == 0, done.stderr
-    assert made and made_files(results) == made
+    assert {path.suffix for path in made} == {".md", ".tex", ".csv", ".pdf", ".png"}
+    assert made_files(results) == made
 
 
 def test_script_tells_a_bad_record_in_one_line_and_writes_nothing(results):

@@ -79,7 +79,8 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         yield f"granularity-{name}", partial(draw_granularity, block)
         yield f"training-{name}", partial(draw_training, block)
         for row in block.rows:
-            if row.records[0].training:
+            training = row.records[0].training
+            if training and training.change_file:
                 yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
 
 
