@@ -193,3 +193,8 @@ def test_difference_to_published_sets_like_against_like(other, difference):
         assert row.to_published is None
     else:
         assert row.to_published == pytest.approx(difference, abs=0.6)
+
+
+def test_ambiguous_answers_are_missing_where_they_were_not_counted():
+    (row,) = rows_of(make_record())
+    assert (row.unparsed, row.ambiguous) == (0, None)

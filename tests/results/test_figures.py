@@ -185,3 +185,9 @@ def test_base_alone_gives_no_figure(tmp_path, published):
     written, left_out = write_figures([make_record("none")], published, tmp_path)
     assert not written
     assert any("no trained method with an average" in line for line in left_out)
+
+
+def test_figures_of_records_that_are_gone_are_removed(tmp_path, published):
+    before, _ = write_figures([make_record(), make_record(model="mini")], published, tmp_path)
+    after, _ = write_figures([make_record()], published, tmp_path)
+    assert {*tmp_path.iterdir()} == {*after} < {*before}
