@@ -9,6 +9,7 @@ from denselora.entry_point import entry_point
 
 @entry_point("tables")
 def main(cfg: DictConfig) -> None:
+    from denselora.folders import check_writable
     from denselora.results.figures import write_figures
     from denselora.results.published import read_published
     from denselora.results.record import read_records
@@ -20,6 +21,7 @@ def main(cfg: DictConfig) -> None:
     if cfg.trace:
         print(*trace(records, cfg.trace), sep="\n")
         return
+    check_writable(folder, "results_dir")
     published = read_published(folder / "published.yaml")
     tables = write_tables(records, published, folder / "tables")
     figures, left_out = write_figures(records, published, folder / "figures")

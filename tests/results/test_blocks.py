@@ -53,16 +53,16 @@ def test_runs_with_another_config_are_not_averaged():
         make_record(seed=0), make_record(seed=1, config={"trainer": {"learning_rate": 1e-4}})
     )
     assert [row.label for row in rows] == [
-        "DenseLoRA (learning_rate 0.0001)",
-        "DenseLoRA (learning_rate 0.0003)",
+        "DenseLoRA (learning_rate=0.0001)",
+        "DenseLoRA (learning_rate=0.0003)",
     ]
 
 
 def test_adapted_modules_tell_rows_apart():
     rows = rows_of(make_record(), make_record(modules=["q_proj"], trainable_per_r=100))
     assert [row.remark for row in rows] == [
-        "modules Q",
-        "modules QKVUD",
+        "modules=Q",
+        "modules=QKVUD",
     ]
 
 
@@ -193,3 +193,8 @@ def test_difference_to_published_sets_like_against_like(other, difference):
         assert row.to_published is None
     else:
         assert row.to_published == pytest.approx(difference, abs=0.6)
+
+
+def test_ambiguous_answers_are_missing_where_they_were_not_counted():
+    (row,) = rows_of(make_record())
+    assert (row.unparsed, row.ambiguous) == (0, None)

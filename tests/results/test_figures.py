@@ -1,73 +1,193 @@
-"""Figures are drawn from records alone; each one that can't be drawn says what it lacks."""
-
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.lines import Line2D
 
 from denselora.errors import UserError
-from denselora.results.change import read_change, write_change
+from denselora.results.blocks import build_blocks
+from denselora.results.change import write_change
+from denselora.results.charts import (
+    NoDataError,
+    draw_granularity,
+    draw_low_resource,
+    draw_parameters,
+    draw_rank,
+)
 from denselora.results.figures import write_figures
+from denselora.results.heatmaps import draw_change
 from denselora.results.published import read_published
 from denselora.results.record import read_records
-from denselora.results.training_curves import read_losses
+from denselora.results.training_curves import draw_training, read_losses
 from tests.results.records import make_record, save
+from tests.results.test_blocks import REAL
+from tests.results.test_published import PUBLISHED
 
-PUBLISHED = Path(__file__).parents[2] / "results" / "published.yaml"
+
+@pytest.fixture(scope="module")
+def published():
+    return read_published(PUBLISHED)
 
 
-def drawn(folder, *records) -> tuple[set[str], list[str]]:
-    save(folder, *records, predictions=False)
-    files, left_out = write_figures(
-        read_records(folder), read_published(PUBLISHED), folder / "figures"
+def block_of(*records):
+    (block,) = build_blocks(records)
+    return block
+
+
+def legend(axes) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def data(axes) -> dict[str, list[tuple[float, float]]]:
+    """Points of what the legend names."""
+    handles, labels = axes.get_legend_handles_labels()
+    found = {}
+    for handle, label in zip(handles, labels, strict=True):
+        line = handle if isinstance(handle, Line2D) else handle[0]
+        found.setdefault(label, []).extend(map(tuple, line.get_xydata().round(4)))
+    return found
+
+
+def test_parameters_are_set_against_the_tables_averages(published):
+    block = block_of(
+        make_record("none", correct=0.3),
+        make_record("lora", r=8, correct=0.4),
+        make_record(r=16, correct=0.6),
     )
-    assert all(file.stat().st_size > 1000 for file in files)
-    return {file.name.split("-")[0] for file in files}, left_out
+    (axes,) = draw_parameters(block, published).axes
+    points = data(axes)
+    assert points["LoRA"] == [(40_000, 40)]
+    assert points["DenseLoRA"] == [(80_000, 60)]
+    assert legend(axes) == ["LoRA", "DenseLoRA", "Base", "chance"]
 
 
-def test_two_methods_give_accuracy_against_parameters(tmp_path):
-    kinds, left_out = drawn(tmp_path, make_record("lora"), make_record("denselora"))
-    assert kinds == {"parameters"}
-    assert any("needs one setting with two ranks" in line for line in left_out)
+def test_rank_curve_joins_ranks_of_one_setting_only(published):
+    records = [make_record(r=r, correct=r / 100) for r in (20, 40)]
+    records += [make_record(r=20, correct=0.1, modules=["q_proj"]), make_record("lora", r=20)]
+    (axes,) = draw_rank(block_of(*records), published).axes
+    points = data(axes)
+    points.pop("chance")
+    assert points == {"DenseLoRA": [(20, 20), (40, 40)]}
 
 
-def test_two_ranks_give_a_rank_curve(tmp_path):
-    kinds, _ = drawn(tmp_path, make_record("denselora", 8), make_record("denselora", 16))
-    assert "rank" in kinds
+def test_two_settings_with_two_ranks_are_two_curves(published):
+    records = [
+        make_record(r=r, correct=r / 100, config={"trainer": {"learning_rate": rate}})
+        for r in (20, 40)
+        for rate in (0.1, 0.2)
+    ]
+    (axes,) = draw_rank(block_of(*records), published).axes
+    assert {"DenseLoRA (learning_rate=0.1)", "DenseLoRA (learning_rate=0.2)"} <= data(axes).keys()
 
 
-def test_the_base_alone_gives_no_figure(tmp_path):
-    kinds, left_out = drawn(tmp_path, make_record("none"))
-    assert not kinds and any("no trained method" in line for line in left_out)
+def test_seeds_are_one_point_with_their_spread(published):
+    records = [make_record(seed=s, correct=0.4 + s / 10) for s in (0, 1)]
+    (axes,) = draw_parameters(block_of(*records), published).axes
+    assert data(axes)["DenseLoRA"] == [(80_000, 45)]
+    (bar,) = [one for one in axes.containers if one.get_label() == "DenseLoRA"]
+    (segment,) = bar[2][0].get_segments()
+    assert segment[:, 1] == pytest.approx([45 - 50**0.5, 45 + 50**0.5])
 
 
-def test_losses_are_read_with_their_steps(tmp_path):
-    file = tmp_path / "metrics.jsonl"
-    rows = [{"step": 1, "loss_nats": 2.0}, {"step": 2, "loss_nats": 1.0, "validation_loss_nats": 3}]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    losses = read_losses(file)
-    assert losses["loss_nats"].tolist() == [[1, 2], [2, 1]]
+def test_low_resource_curve_is_over_training_rows(published):
+    records = [make_record(train_rows=rows, correct=rows / 400) for rows in (80, 160)]
+    (axes,) = draw_low_resource(block_of(*records), published).axes
+    assert data(axes)["DenseLoRA"] == [(80, 20), (160, 40)]
+
+
+def test_granularity_has_a_bar_for_each_set_of_modules(published):
+    records = [make_record(correct=0.4), make_record(correct=0.2, modules=["q_proj"])]
+    (axes,) = draw_granularity(block_of(*records), published).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["Q", "QKVUD"]
+    assert sorted(bar.get_height() for bar in axes.patches) == pytest.approx([20, 40])
+
+
+@pytest.mark.parametrize("draw", [draw_rank, draw_low_resource, draw_granularity, draw_training])
+def test_figure_without_data_says_so(draw, published):
+    with pytest.raises(NoDataError):
+        draw(block_of(make_record()), published)
+
+
+def test_published_points_stand_only_beside_runs_of_their_kind(published):
+    ranks = (16, 32)
+    real = block_of(*[make_record(**REAL | {"r": r}) for r in ranks])
+    points = data(draw_rank(real, published).axes[0])
+    assert points["DenseLoRA, published"] == [(16, 83.8), (32, 84.6), (64, 85.0)]
+    clean = block_of(*[make_record(**REAL | {"r": r, "protocol": "clean"}) for r in ranks])
+    assert "DenseLoRA, published" not in data(draw_rank(clean, published).axes[0])
+
+
+def test_collapsed_run_is_in_no_chart(published):
+    block = block_of(make_record(seed=0), make_record(seed=1, correct=0.1, collapsed="diverged"))
+    assert data(draw_parameters(block, published).axes[0])["DenseLoRA"] == [(80_000, 50)]
+
+
+def write_metrics(path, losses, every=2):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [{"step": step, "loss_nats": loss} for step, loss in enumerate(losses, start=1)]
+    for row in rows[every - 1 :: every]:
+        row["validation_loss_nats"] = row["loss_nats"] + 1
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_losses_are_read_by_step(tmp_path):
+    write_metrics(tmp_path / "metrics.jsonl", [3.0, 2.0, 1.0])
+    losses = read_losses(tmp_path / "metrics.jsonl")
+    assert losses["loss_nats"].tolist() == [[1, 2, 3], [3, 2, 1]]
     assert losses["validation_loss_nats"].tolist() == [[2], [3]]
 
 
-def test_a_broken_metrics_line_is_named(tmp_path):
-    file = tmp_path / "metrics.jsonl"
-    file.write_text('{"step": 1, "loss_nats": 2.0}\n{"step"')
-    with pytest.raises(UserError, match="line 2"):
-        read_losses(file)
+@pytest.mark.parametrize("line", ["{", "[]", '{"loss_nats": 1}'])
+def test_bad_metrics_are_told_with_file_and_line(tmp_path, line):
+    write_metrics(tmp_path / "metrics.jsonl", [1.0])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=r"metrics\.jsonl: line 2"):
+        read_losses(tmp_path / "metrics.jsonl")
 
 
-def test_change_is_the_mean_over_stretches_of_a_large_matrix(tmp_path):
-    end = {"A.0.q_proj": np.arange(4 * 128, dtype=np.float32).reshape(4, 128)}
-    start = {"A.0.q_proj": np.zeros((4, 128), dtype=np.float32)}
-    write_change(tmp_path / "change.npz", start, end)
-    change = read_change(tmp_path / "change.npz")["A.0.q_proj"]
-    assert change.shape == (4, 64)
-    assert np.allclose(change, end["A.0.q_proj"].reshape(4, 64, 2).mean(axis=2))
+def test_training_curve_ends_in_the_mean_of_the_last_twentieth(tmp_path, published):
+    save(tmp_path, make_record(run_id="a", metrics_file="a/metrics.jsonl"))
+    write_metrics(tmp_path / "runs/a/metrics.jsonl", [9.0] * 38 + [2.0, 1.0])
+    points = data(draw_training(block_of(*read_records(tmp_path)), published).axes[0])
+    assert points["DenseLoRA r=16"][-1] == (40, 1.5)
+    assert points["DenseLoRA, validation"][-1] == (40, 2.0)
 
 
-def test_a_file_that_is_no_summary_of_change_is_named(tmp_path):
-    (tmp_path / "change.npz").write_text("nothing")
-    with pytest.raises(UserError, match=r"change\.npz"):
-        read_change(tmp_path / "change.npz")
+def test_heat_map_shows_every_layer_and_module(tmp_path, published):
+    (tmp_path / "runs/a").mkdir(parents=True)
+    modules = ["q_proj", "up_proj"]
+    end = {f"M.{i}.{name}": np.full((4, 4), i + 1.0) for i in range(3) for name in modules}
+    end["E.q_proj"] = np.ones((4, 8))  # a shared pair belongs to no layer
+    write_change(tmp_path / "runs/a/change.npz", {name: np.zeros(()) for name in end}, end)
+    save(tmp_path, make_record(run_id="a", modules=modules, change_file="a/change.npz"))
+    block = block_of(*read_records(tmp_path))
+    overview, *entries = [
+        axes for axes in draw_change(block, block.rows[0], published).axes if axes.images
+    ]
+    assert overview.images[0].get_array().tolist() == [[1, 2, 3], [1, 2, 3]]
+    assert [axes.images[0].get_array().shape for axes in entries if axes.get_title()] == [
+        (4, 4)
+    ] * 2
+
+
+def test_figures_are_the_same_bytes_every_time_and_name_what_is_left_out(tmp_path, published):
+    records = [make_record(r=r) for r in (8, 16)]
+    first, left_out = write_figures(records, published, tmp_path / "a")
+    again, _ = write_figures(records, published, tmp_path / "b")
+    assert {path.suffix for path in first} == {".pdf", ".png"}
+    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
+    assert len(first) == 4
+    assert [line.split("-")[0] for line in left_out] == ["low", "granularity", "training"]
+
+
+def test_base_alone_gives_no_figure(tmp_path, published):
+    written, left_out = write_figures([make_record("none")], published, tmp_path)
+    assert not written
+    assert any("no trained method with an average" in line for line in left_out)
+
+
+def test_figures_of_records_that_are_gone_are_removed(tmp_path, published):
+    before, _ = write_figures([make_record(), make_record(model="mini")], published, tmp_path)
+    after, _ = write_figures([make_record()], published, tmp_path)
+    assert {*tmp_path.iterdir()} == {*after} < {*before}

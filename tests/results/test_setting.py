@@ -27,7 +27,7 @@ def test_equal_settings_differ_in_nothing():
 
 def test_setting_in_words_has_short_keys():
     assert in_words({"trainer.learning_rate": "0.1"}, ["trainer.learning_rate", "share"]) == (
-        "learning_rate 0.1, share –"
+        "learning_rate=0.1, share=–"
     )
 
 

@@ -164,10 +164,11 @@ def test_terminal_shows_every_column_whatever_its_width():
     assert "HellaSwag" in shown and "Δ LoRA" in shown and "…" not in shown
 
 
-def run_script(*overrides, python=(sys.executable,), path=str(ROOT / "src")):
+def run_script(*overrides, cwd, python=(sys.executable,), path=str(ROOT / "src")):
     return subprocess.run(
         [*python, str(ROOT / "scripts" / "tables.py"), *overrides],
         env={"PYTHONPATH": path, "PATH": "", "OMP_NUM_THREADS": "1"},
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
@@ -203,15 +204,17 @@ def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(res
         if not entry.name.startswith(("torch", "transformers", "peft", "accelerate")):
             (bare / entry.name).symlink_to(entry)
     path = f"{ROOT / 'src'}:{bare}"
-    done = run_script(f"results_dir={results}", python=(sys.executable, "-S"), path=path)
+    done = run_script(f"results_dir={results}", cwd=bare, python=(sys.executable, "-S"), path=path)
     assert done.returncode == 0, done.stderr
-    assert made and made_files(results) == made
+    assert {path.suffix for path in made} == {".md", ".tex", ".csv", ".pdf", ".png"}
+    assert made_files(results) == made
 
 
 def test_script_tells_a_bad_record_in_one_line_and_writes_nothing(results):
     (results / "runs" / "broken.json").write_text("{")
-    done = run_script(f"results_dir={results}")
+    before = sorted(results.iterdir())
+    done = run_script(f"results_dir={results}", cwd=results)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "broken.json" in done.stderr
-    assert not (results / "tables").exists()
+    assert sorted(results.iterdir()) == before

@@ -8,17 +8,56 @@ from tests.results.records import make_record, save
 
 @pytest.fixture
 def records(tmp_path):
-    save(tmp_path, make_record("lora", correct=0.4), make_record("denselora", correct=0.6))
+    save(
+        tmp_path,
+        make_record("lora", correct=0.4, run_id="a"),
+        make_record(correct=0.7, run_id="b"),
+        make_record(seed=1, correct=0.6, run_id="c"),
+        predictions=True,
+    )
     return read_records(tmp_path)
 
 
-def test_a_cell_leads_to_its_record_and_its_predictions(records):
+def test_cell_leads_to_its_records_and_predictions(records, tmp_path):
     lines = trace(records, "DenseLoRA r=16 BoolQ")
-    assert str(records[0].file.parent) in lines[0]
-    told = [line for line in lines if line.startswith("  BoolQ: ")]
-    assert len(told) == 1 and "boolq" in told[0] and "right" in told[0]
+    assert [line for line in lines if not line.startswith(" ")] == [
+        str(tmp_path / "runs" / "b.json"),
+        str(tmp_path / "runs" / "c.json"),
+    ]
+    (told,) = [line for line in lines if "14 of 20 right = 70.0 %" in line]
+    assert told.endswith(str(tmp_path / "runs" / "b" / "boolq.jsonl"))
+    assert not any("PIQA" in line for line in lines)
 
 
-def test_an_unknown_word_is_told_the_known_ones(records):
-    with pytest.raises(UserError, match=r"'nonsense'; known are .*boolq"):
-        trace(records, "DenseLoRA nonsense")
+def test_benchmark_is_tested_against_lora_row_by_row(tmp_path):
+    save(tmp_path, make_record("lora", correct=0.4), make_record(correct=0.7), predictions=True)
+    (line,) = [one for one in trace(read_records(tmp_path), "denselora boolq") if "McNemar" in one]
+    # 6 rows that only DenseLoRA has right: 2 · 0.5^6
+    assert "+30.0 to LoRA" in line
+    assert "only this one right 6, only LoRA 0, McNemar p = 0.031" in line
+
+
+def test_without_a_benchmark_the_whole_row_is_told(records):
+    lines = trace(records, "c")
+    assert sum("of 20 right" in line for line in lines) == 8
+    assert lines[-1].startswith("  average: 60.0 %")
+
+
+def test_predictions_that_are_not_there_are_told(tmp_path):
+    save(tmp_path, make_record(run_id="b"))
+    assert "b/boolq.jsonl (not among the results)" in trace(read_records(tmp_path), "BoolQ")[2]
+
+
+def test_unknown_word_is_told_with_the_known_ones(records):
+    with pytest.raises(UserError, match=r"no record has 'vera'; known are .*denselora.*r16"):
+        trace(records, "VeRA BoolQ")
+
+
+def test_words_that_no_record_has_together_are_told(records):
+    with pytest.raises(UserError, match="no record has all of lora, seed1"):
+        trace(records, "LoRA seed=1")
+
+
+def test_empty_results_are_told():
+    with pytest.raises(UserError, match="no record"):
+        trace([], "LoRA")

@@ -90,9 +90,19 @@ class Row:
     @property
     def unparsed(self) -> float | None:
         """Answers without an answer word, in percent of all rows evaluated."""
+        return self._share("unparsed")
+
+    @property
+    def ambiguous(self) -> float | None:
+        """Answers with several answer words, in percent; None where they weren't counted."""
+        return self._share("ambiguous")
+
+    def _share(self, key: str) -> float | None:
         parts = [part for record in self.records for part in record.benchmarks.values()]
-        rows = sum(part.n for part in parts)
-        return 100 * sum(part.unparsed for part in parts) / rows if rows else None
+        counts = [getattr(part, key) for part in parts]
+        if not parts or None in counts:
+            return None
+        return 100 * sum(counts) / sum(part.n for part in parts)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
 from denselora.results.blocks import Block, Row
@@ -22,6 +23,7 @@ COLOURS = {
 }
 MARKERS = {"denselora": "o", "lora": "s", "dora": "D", "vera": "^", "lokr": "v", "adalora": "P"}
 DASHES = ["-", "--", ":", "-."]
+REFERENCE = "reference line"
 
 
 class NoDataError(Exception):
@@ -29,16 +31,25 @@ class NoDataError(Exception):
 
 
 def draw_parameters(block: Block, _published: Published) -> Figure:
-    """Average accuracy against trainable parameters (log), a point per table row."""
+    """Average accuracy against trainable parameters (log), a point per table row.
+
+    Rows trained on fewer rows than others are in the low-resource chart instead. Of rows with the
+    same method and rank the best is labelled.
+    """
     rows = [row for row in _rows(block) if row.method.trainable]
     if not rows:
         raise NoDataError("no trained method with an average")
-    figure, axes = _chart(block, "accuracy against trainable parameters")
+    most = max(row.train_rows or 0 for row in rows)
+    rows = [row for row in rows if (row.train_rows or 0) == most]
+    axes = chart(block, "accuracy against trainable parameters")
+    best: dict[tuple, Row] = {}
+    for row in sorted(rows, key=lambda row: row.average.mean):
+        best[row.method.label, row.method.r] = row
     for row in rows:
         _error_bars(axes, [row.method.trainable], [row], label=row.method.label, linestyle="none")
-        rank = f"r={row.method.r}" if row.method.r else ""
+    for (_, rank), row in best.items():
         axes.annotate(
-            ", ".join(filter(None, [rank, row.remark])),
+            f"r={rank}" if rank else "",
             (row.method.trainable, row.average.mean),
             xytext=(5, 3),
             textcoords="offset points",
@@ -49,16 +60,16 @@ def draw_parameters(block: Block, _published: Published) -> Figure:
     axes.set_xscale("log")
     axes.set_xlim(min(counts) / 1.5, max(counts) * 2)  # room for the last label
     axes.set_xlabel("trainable parameters")
-    return _finished(figure, axes, block, rows)
+    return _finished(axes, block, rows, f"{most:,} training rows; of one rank the best is labelled")
 
 
 def draw_rank(block: Block, published: Published) -> Figure:
     """Average accuracy against rank r (log), with printed points where they may stand beside."""
     rows = [row for row in _rows(block) if row.method.r]
-    lines = _series(rows, lambda row: row.method.r)
+    lines, common = _series(rows, lambda row: row.method.r)
     if not lines:
         raise NoDataError("needs one setting with two ranks")
-    figure, axes = _chart(block, "accuracy by rank")
+    axes = chart(block, "accuracy by rank")
     ranks = _draw_lines(axes, lines, lambda row: row.method.r)
     for point in _printed(block, published, getattr(published, block.suite).rows):
         if point.r and point.average is not None and point.trust != "independent":
@@ -66,33 +77,33 @@ def draw_rank(block: Block, published: Published) -> Figure:
             ranks.append(point.r)
     _log_ticks(axes, ranks, base=2)
     axes.set_xlabel("rank r")
-    return _finished(figure, axes, block, rows)
+    return _finished(axes, block, _all(lines), common)
 
 
 def draw_low_resource(block: Block, published: Published) -> Figure:
     """Average accuracy against the number of training rows (log)."""
     rows = [row for row in _rows(block) if row.train_rows]
-    lines = _series(rows, lambda row: row.train_rows)
+    lines, common = _series(rows, lambda row: row.train_rows)
     if not lines:
         raise NoDataError("needs one setting with two numbers of training rows")
-    figure, axes = _chart(block, "accuracy by training rows")
+    axes = chart(block, "accuracy by training rows")
     counts = _draw_lines(axes, lines, lambda row: row.train_rows)
     for point in _printed(block, published, published.low_resource):
         _draw_printed(axes, point.fraction * published.commonsense.train_rows, point)
     _log_ticks(axes, counts, base=10)
     axes.set_xlabel("training rows")
-    return _finished(figure, axes, block, rows)
+    return _finished(axes, block, _all(lines), common)
 
 
 def draw_granularity(block: Block, published: Published) -> Figure:
     """Average accuracy by which modules are adapted, a bar per setting and set of modules."""
     rows = [row for row in _rows(block) if row.method.target_modules]
-    groups = _series(rows, lambda row: row.setting["modules"])
+    groups, common = _series(rows, lambda row: row.setting["modules"])
     if not groups:
         raise NoDataError("needs one setting with two sets of modules")
-    rows = [row for group in groups.values() for row in group]
+    rows = _all(groups)
     sets = sorted({row.setting["modules"] for row in rows}, key=lambda name: (len(name), name))
-    figure, axes = _chart(block, "accuracy by adapted modules")
+    axes = chart(block, "accuracy by adapted modules")
     width = 0.8 / len(groups)
     drawn = []
     for number, (label, group) in enumerate(groups.items()):
@@ -113,7 +124,7 @@ def draw_granularity(block: Block, published: Published) -> Figure:
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("adapted modules (Q, K, V, U, D: query, key, value, up, down projection)")
     axes.set_ylim(bottom=0)
-    return _finished(figure, axes, block, rows)
+    return _finished(axes, block, rows, common)
 
 
 def colour(row: Row) -> str:
@@ -137,41 +148,68 @@ def place(block: Block) -> str:
     )
 
 
-def legend_outside(figure: Figure, axes: Axes) -> None:
-    """One entry per label, right of the axes, where it can cover nothing."""
+def chart(block: Block, title: str) -> Axes:
+    """Axes of an empty chart with its heading."""
+    figure = Figure(figsize=(7, 3.6))
+    figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", fontsize=10, fontweight="bold")
+    axes = figure.add_subplot()
+    axes.set_title(place(block), fontsize=8, color="#444444")
+    return axes
+
+
+def annotate(axes: Axes, note: str) -> None:
+    """The legend beside the axes, where it can cover nothing, and how to read the chart below."""
     handles, labels = axes.get_legend_handles_labels()
-    entries = dict(reversed(list(zip(labels, handles, strict=True))))
-    figure.legend(
-        [entries[label] for label in dict.fromkeys(labels)],
-        dict.fromkeys(labels),
-        loc="outside right upper",
+    entries = dict(zip(labels, handles, strict=True))
+    last = [label for label, handle in entries.items() if _is_reference(handle)]
+    labels = [label for label in entries if label not in last] + last
+    axes.legend(
+        [entries[label] for label in labels], labels, loc="upper left", bbox_to_anchor=(1.01, 1)
     )
+    axes.figure.supxlabel(note, fontsize=7, color="#444444", x=0.01, ha="left")
+
+
+def _is_reference(handle) -> bool:
+    return isinstance(handle, Line2D) and handle.get_gid() == REFERENCE
 
 
 def _rows(block: Block) -> list[Row]:
     return [row for row in block.rows if row.average and not row.has_collapsed]
 
 
-def _series(rows: Sequence[Row], axis: Callable[[Row], object]) -> dict[str, list[Row]]:
-    """Rows that go together but for what the axis shows: label -> rows along the axis.
+def _series(rows: Sequence[Row], axis: Callable[[Row], object]) -> tuple[dict[str, list[Row]], str]:
+    """Rows that go together but for what the axis shows, and what all of them have in common.
 
     A key of the setting parts two series if somewhere it differs at the same place of the axis.
-    Series of a single place are left out.
+    Series of a single place are left out. Returns label -> rows along the axis, and the words.
     """
-    series: dict[str, list[Row]] = {}
+    series: dict[tuple, list[Row]] = {}
+    keys: dict[str, dict[str, None]] = {}
     for method in dict.fromkeys(row.method.label for row in rows):
         own = [row for row in rows if row.method.label == method]
-        keys: dict[str, None] = {}
+        keys[method] = {}
         for x in dict.fromkeys(map(axis, own)):
-            keys |= dict.fromkeys(differing_keys([row.setting for row in own if axis(row) == x]))
+            settings = [row.setting for row in own if axis(row) == x]
+            keys[method] |= dict.fromkeys(differing_keys(settings))
         for row in own:
-            words = in_words(row.setting, list(keys))
-            series.setdefault(f"{method} ({words})" if words else method, []).append(row)
-    return {
-        label: sorted(group, key=axis)
-        for label, group in series.items()
-        if len(set(map(axis, group))) > 1
-    }
+            values = tuple(row.setting.get(key) for key in keys[method])
+            series.setdefault((method, values), []).append(row)
+    drawn = {name: group for name, group in series.items() if len(set(map(axis, group))) > 1}
+    settings = [row.setting for row in _all(drawn)]
+    common = [
+        key
+        for key in dict.fromkeys(key for method in keys.values() for key in method)
+        if len({setting.get(key) for setting in settings}) == 1
+    ]
+    labelled = {}
+    for (method, _), group in drawn.items():
+        words = in_words(group[0].setting, [key for key in keys[method] if key not in common])
+        labelled[f"{method} ({words})" if words else method] = sorted(group, key=axis)
+    return labelled, in_words(settings[0], common) if settings else ""
+
+
+def _all(series: dict[object, list[Row]]) -> list[Row]:
+    return [row for group in series.values() for row in group]
 
 
 def _draw_lines(axes: Axes, lines: dict[str, list[Row]], axis: Callable[[Row], int]) -> list[int]:
@@ -181,7 +219,7 @@ def _draw_lines(axes: Axes, lines: dict[str, list[Row]], axis: Callable[[Row], i
         dashes = DASHES[drawn.count(name) % len(DASHES)]
         drawn.append(name)
         _error_bars(axes, list(map(axis, rows)), rows, label=label, linestyle=dashes)
-    return [axis(row) for rows in lines.values() for row in rows]
+    return list(map(axis, _all(lines)))
 
 
 def _error_bars(axes: Axes, x: list, rows: list[Row], **style) -> None:
@@ -220,10 +258,12 @@ def _draw_printed(axes: Axes, x: float, point: PublishedRow | PublishedPoint) ->
     axes.plot(
         x,
         point.average,
-        MARKERS.get(name, "X"),
+        marker=MARKERS.get(name, "X"),
         markersize=7,
-        markerfacecolor="none",
+        markerfacecolor="white",
         markeredgecolor=COLOURS.get(name, "#555555"),
+        linestyle="none",
+        zorder=4,
         label=f"{point.method}, published",
     )
 
@@ -235,26 +275,21 @@ def _log_ticks(axes: Axes, values: Sequence[float], base: int) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _chart(block: Block, title: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 3.6))
-    axes = figure.add_subplot()
-    axes.set_title(f"{block.suite.capitalize()} average: {title}\n", fontweight="bold")
-    axes.text(0, 1.02, place(block), transform=axes.transAxes, fontsize=8, color="#444444")
-    axes.set_ylabel("accuracy (%)")
-    return figure, axes
-
-
-def _finished(figure: Figure, axes: Axes, block: Block, rows: Sequence[Row]) -> Figure:
+def _finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Figure:
     """Add what to compare with, and how to read the bars."""
+    axes.set_ylabel(f"{block.suite} average, accuracy (%)")
+    parts = rows[0].records[0].benchmarks.values()
+    references = [("chance", 100 * sum(part.chance for part in parts) / len(parts), ":")]
     for row in _rows(block):
         if row.method.name == "none":
-            axes.axhline(row.average.mean, color="#222222", lw=1, ls="--", label=row.method.label)
-    parts = rows[0].records[0].benchmarks.values()
-    chance = 100 * sum(part.chance for part in parts) / len(parts)
-    axes.axhline(chance, color="#999999", lw=1, ls=":", label="chance")
+            references.insert(0, (row.method.label, row.average.mean, "--"))
+    low, high = axes.get_ylim()
+    for name, value, dashes in references:
+        # one far below would press all else together
+        if value > low - (high - low):
+            axes.axhline(value, color="#444444", lw=1, ls=dashes, label=name, gid=REFERENCE)
     seeds = any(len(row.seeds) > 1 for row in rows)
     single = any(len(row.seeds) == 1 for row in rows)
     bars = ["± standard deviation over seeds"] * seeds + ["95 % over test rows (one seed)"] * single
-    figure.supxlabel(f"bars: {'; '.join(bars)}", fontsize=7, color="#444444", x=0.01, ha="left")
-    legend_outside(figure, axes)
-    return figure
+    annotate(axes, "; ".join(filter(None, [f"bars: {', or '.join(bars)}", common])))
+    return axes.figure

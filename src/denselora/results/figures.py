@@ -44,7 +44,7 @@ METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 def write_figures(
     records: Sequence[Record], published: Published, folder: str | Path
 ) -> tuple[list[Path], list[str]]:
-    """Draw every figure that the records have data for.
+    """Draw every figure that the records have data for; the folder's other figures are removed.
 
     Returns the files, and for each figure left out a line that says what it lacks.
     """
@@ -63,6 +63,8 @@ def write_figures(
             for suffix, metadata in METADATA.items():
                 written.append(folder / f"{name}.{suffix}")
                 figure.savefig(written[-1], dpi=160, metadata=metadata)
+    for path in {path for suffix in METADATA for path in folder.glob(f"*.{suffix}")} - {*written}:
+        path.unlink()  # of records that are gone
     return written, left_out
 
 
@@ -79,7 +81,8 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         yield f"granularity-{name}", partial(draw_granularity, block)
         yield f"training-{name}", partial(draw_training, block)
         for row in block.rows:
-            if row.records[0].training:
+            training = row.records[0].training
+            if training and training.change_file:
                 yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
 
 

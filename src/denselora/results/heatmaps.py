@@ -10,8 +10,8 @@ from denselora.results.charts import NoDataError, place
 from denselora.results.published import Published
 from denselora.results.record import Record
 
-# One matrix of every layer and module: DenseLoRA's M, LoRA's A and B.
-PER_LAYER = ("M", "A", "B")
+# Matrices that every layer and module has its own of, and their sides: DenseLoRA's M, LoRA's A, B.
+PER_LAYER = {"M": ("r", "r"), "A": ("r", "in"), "B": ("out", "r")}
 
 
 def draw_change(block: Block, row: Row, _published: Published) -> Figure:
@@ -60,6 +60,8 @@ def draw_change(block: Block, row: Row, _published: Published) -> Figure:
             axes.set_title(f"|Δ{matrix}| {module}\nlayer {middle}", fontsize=8)
             axes.set_xticks([])
             axes.set_yticks([])
+            axes.set_xlabel(PER_LAYER[matrix][1], fontsize=8)
+        line[1].set_ylabel(PER_LAYER[matrix][0], fontsize=8)
         figure.colorbar(image, ax=list(line[1:]), shrink=0.8).ax.tick_params(labelsize=6)
     return figure
 

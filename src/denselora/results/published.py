@@ -80,7 +80,9 @@ def read_published(path: str | Path) -> Published:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return TypeAdapter(Published).validate_python(content)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); results_dir= names the folder that has it"
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:

@@ -58,5 +58,5 @@ def differing_keys(settings: Sequence[Setting]) -> list[str]:
 
 
 def in_words(setting: Setting, keys: Sequence[str]) -> str:
-    """Some of a setting, short enough for a table: "r 16, learning_rate 0.0003"."""
-    return ", ".join(f"{key.rsplit('.', 1)[-1]} {setting.get(key, '–')}" for key in keys)
+    """Some of a setting, short enough for a table: "r=16, learning_rate=0.0003"."""
+    return ", ".join(f"{key.rsplit('.', 1)[-1]}={setting.get(key, '–')}" for key in keys)

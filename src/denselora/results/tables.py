@@ -17,7 +17,7 @@ from denselora.tasks import SUITES
 MISSING = "–"
 
 # Shown only in blocks where some row has it.
-OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published"}
+OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %"}
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ def _measured_cells(row: Row, suite: dict[str, str], is_reference: bool) -> dict
         "Δ LoRA": "reference" if is_reference and row.to_lora is None else _difference(row),
         "Δ published": MISSING if row.to_published is None else f"{row.to_published:+.1f}",
         "Unparsed %": MISSING if row.unparsed is None else f"{row.unparsed:.1f}",
+        "Ambiguous %": MISSING if row.ambiguous is None else f"{row.ambiguous:.1f}",
     }
 
 
@@ -256,7 +257,7 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
         *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
         *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
-        *("unparsed_percent", "trust", "source"),
+        *("unparsed_percent", "ambiguous_percent", "trust", "source"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.astype(dict.fromkeys(["r", "limit", "train_rows", "collapsed"], "Int64"))
@@ -285,6 +286,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "collapsed": row.collapsed,
         "to_published": row.to_published,
         "unparsed_percent": row.unparsed,
+        "ambiguous_percent": row.ambiguous,
     }
     for benchmark, column in COLUMNS[block.suite].items():
         if cell := row.cell(benchmark):

@@ -71,8 +71,9 @@ def _against(record: Record, part: Benchmark, lora: Record, other: Benchmark) ->
         return [f"    {difference:+.1f} to LoRA in {lora.file}; untested without predictions"]
     ours, theirs = aligned_outcomes(files)
     return [
-        f"    {difference:+.1f} to LoRA in {lora.file}: only this one right {(ours & ~theirs).sum()}, "
-        f"only LoRA {(theirs & ~ours).sum()}, McNemar p = {mcnemar(ours, theirs):.2g}"
+        f"    {difference:+.1f} to LoRA in {lora.file}: only this one right "
+        f"{(ours & ~theirs).sum()}, only LoRA {(theirs & ~ours).sum()}, "
+        f"McNemar p = {mcnemar(ours, theirs):.2g}"
     ]
 
 

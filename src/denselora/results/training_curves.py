@@ -2,24 +2,15 @@
 
 import json
 import math
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from denselora.errors import UserError
-from denselora.results.blocks import Block
-from denselora.results.charts import (
-    DASHES,
-    NoDataError,
-    colour,
-    legend_outside,
-    marker,
-    place,
-)
+from denselora.results.blocks import Block, Row
+from denselora.results.charts import NoDataError, annotate, chart, colour, marker
 from denselora.results.published import Published
-from denselora.results.setting import differing_keys, in_words
 
 LOSSES = ("loss_nats", "validation_loss_nats")
 
@@ -44,49 +35,46 @@ def read_losses(path: Path) -> dict[str, np.ndarray]:
 
 
 def draw_training(block: Block, _published: Published) -> Figure:
-    """Training loss, its running mean, and validation loss as markers; a line per run."""
-    runs = [
-        (row, path)
-        for row in block.rows
-        for record in row.records
-        if record.training and (path := record.beside(record.training.metrics_file))
-    ]
-    if not runs:
+    """Loss of each method's best row: each step's, its running mean, and validation loss."""
+    best: dict[str, tuple[Row, list[Path]]] = {}
+    for row in sorted(block.rows, key=lambda row: row.average.mean if row.average else -1):
+        files = [
+            path
+            for record in row.records
+            if record.training and (path := record.beside(record.training.metrics_file))
+        ]
+        if files:
+            best[row.method.label] = row, files
+    if not best:
         raise NoDataError("no metrics file beside the records")
-    figure = Figure(figsize=(7, 3.6))
-    axes = figure.add_subplot()
-    axes.set_title("Training loss by step\n", fontweight="bold")
-    axes.text(0, 1.02, place(block), transform=axes.transAxes, fontsize=8, color="#444444")
-    drawn = defaultdict(list)
-    for row, path in runs:
-        others = [other.setting for other, _ in runs if other.method.label == row.method.label]
-        words = in_words(row.setting, differing_keys(others))
-        label = f"{row.method.label} ({words})" if words else row.method.label
-        own = drawn[row.method.name]
-        own += [label] if label not in own else []
-        dashes = DASHES[own.index(label) % len(DASHES)]
-        losses = read_losses(path)
-        validation = losses["validation_loss_nats"]
-        steps, loss = losses["loss_nats"]
-        axes.plot(steps, loss, color=colour(row), lw=0.5, alpha=0.3)
-        axes.plot(steps, _running_mean(loss), color=colour(row), ls=dashes, lw=1.4, label=label)
-        axes.plot(
-            *validation,
-            linestyle="none",
-            marker=marker(row),
-            markersize=5,
-            color=colour(row),
-            markeredgecolor="white",
-            label=f"{row.method.label}, validation"
-            if losses["validation_loss_nats"].size
-            else None,
-        )
+    axes = chart(block, "training loss")
+    for row, files in sorted(best.values(), key=lambda pair: block.rows.index(pair[0])):
+        rank = f" r={row.method.r}" if row.method.r else ""
+        for file in files:
+            losses = read_losses(file)
+            steps, loss = losses["loss_nats"]
+            axes.plot(steps, loss, color=colour(row), lw=0.5, alpha=0.25)
+            axes.plot(
+                steps, _running_mean(loss), color=colour(row), lw=1.4, label=f"{row.label}{rank}"
+            )
+            if losses["validation_loss_nats"].size:
+                axes.plot(
+                    *losses["validation_loss_nats"],
+                    linestyle="none",
+                    marker=marker(row),
+                    markersize=5,
+                    color=colour(row),
+                    markeredgecolor="white",
+                    label=f"{row.method.label}, validation",
+                )
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats)")
-    note = "thin: each step's batch; thick: running mean"
-    figure.supxlabel(note, fontsize=7, color="#444444", x=0.01, ha="left")
-    legend_outside(figure, axes)
-    return figure
+    annotate(
+        axes,
+        "each method's row with the best average, a line per seed; "
+        "thin: loss of each step; thick: its running mean",
+    )
+    return axes.figure
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:
