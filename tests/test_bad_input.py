@@ -99,7 +99,7 @@ def test_an_adapter_for_another_base(script, evaluate, model_folder, data_folder
     adapter = f"adapter_path={tmp_path / 'run' / 'adapter'}"
     for change in ({"seed": 1}, {"hidden_size": 48}):
         other = write_model(tmp_path / "other", **change)
-        message = evaluate(adapter, "model=mini", f"model.path={other}")
+        message = evaluate(adapter, "model=llama3_2_1b", f"model.path={other}")
         assert "made for another base" in message
         shutil.rmtree(other)
 
