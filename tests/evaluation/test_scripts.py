@@ -1,6 +1,12 @@
 """The commands: figures shown, failures told, predictions recounted."""
 
+import json
+import shutil
+
 import pytest
+
+from denselora.data.audit import audit, overlap_json
+from tests.evaluation.conftest import protocol
 
 
 @pytest.fixture
@@ -21,6 +27,24 @@ def test_evaluate_shows_its_counts_and_recount_finds_them_again(script, where, t
     assert "100.0" in again
     lines = [line for line in shown.splitlines() if "BoolQ" in line and "4 of 10" in line]
     assert lines and lines[0] in again
+
+
+def test_recount_leaves_out_test_rows_that_the_training_file_holds(
+    script, base_folder, rows_folder, tmp_path
+):
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(rows_folder, data)
+    rows = json.loads((data / "boolq" / "test.json").read_text())
+    (data / "train.json").write_text(json.dumps(rows[:3]))
+    (data / "overlap.json").write_text(overlap_json(audit(data, protocol("paper"))))
+    where = [f"model.path={base_folder}", "data=local", f"data.path={data}", "tasks=[boolq]"]
+    code, _, err = script(
+        "evaluate", *where, "protocol.decoding.max_new_tokens=2", f"output_dir={out}"
+    )
+    assert code == 0, err
+    code, shown, err = script("recount", f"folders=[{out}]", f"overlap={data / 'overlap.json'}")
+    assert code == 0, err
+    assert f"{len(rows) - 3} of {len(rows)}" in shown
 
 
 def test_recount_of_no_evaluation_is_told_in_one_line(script, tmp_path):

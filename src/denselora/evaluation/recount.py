@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from denselora.data.audit import read_overlap
+from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.evaluation import judge
 from denselora.protocol import Protocol
@@ -59,6 +61,31 @@ def recount_folder(folder: str | Path) -> dict[str, Benchmark]:
     return results
 
 
+def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str, Benchmark]:
+    """Each benchmark's figures over the test rows that the training file doesn't hold.
+
+    overlap: the list that `make data-audit` wrote for the evaluation's data.
+    Raises UserError as `recount_folder` does, or if the list was made for other files.
+    """
+    record = _record(folder)
+    protocol, data = _protocol(record), _identity(record)["data"]
+    files = {name: Path(data["path"]) / name / "test.json" for name in record.benchmarks}
+    listed = read_overlap(Path(overlap), data["train_file"], files.values())
+    results = {}
+    for name, kept in record.benchmarks.items():
+        rows = read_rows(files[name], scored=True).select(listed[name])
+        known = {judge.prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
+        predictions = read_predictions(_predictions(record, name))
+        results[name] = Benchmark.counted(
+            full_n=kept.full_n,
+            chance=kept.chance,
+            predictions=kept.predictions,
+            seconds=kept.seconds,
+            **judge.count([row for row in predictions if row["prompt_hash"] not in known]),
+        )
+    return results
+
+
 def compare(one: str | Path, other: str | Path) -> dict[str, Agreement]:
     """How far two evaluations agree on the benchmarks that both have.
 
@@ -101,7 +128,12 @@ def _predictions(record: Record, name: str) -> Path:
 
 def _protocol(record: Record) -> Protocol:
     """The protocol that the predictions were made under, whole."""
+    return Protocol.from_config(_identity(record)["protocol"])
+
+
+def _identity(record: Record) -> dict:
+    """What the evaluation was made of, as it noted at its start."""
     file = record.beside(IDENTITY)
     if file is None:
         raise UserError(f"{record.file.parent}: {IDENTITY} is missing; evaluate again")
-    return Protocol.from_config(json.loads(file.read_text(encoding="utf-8"))["protocol"])
+    return json.loads(file.read_text(encoding="utf-8"))
