@@ -95,9 +95,8 @@ def test_predictions_for_other_rows_are_refused(rows, scoring, tmp_path):
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes"),
     ],
 )
-def test_out_of_memory_halves_the_batch_and_goes_on(
-    rows, scoring, tmp_path, monkeypatch, capsys, error
-):
+def test_out_of_memory_halves_the_batch_and_goes_on(scoring, tmp_path, monkeypatch, capsys, error):
+    rows = Dataset.from_list([row | {"input": ""} for row in make_rows("boolq", 1) * 9])
     whole = run(rows, scoring, tmp_path / "whole")
     sizes = []
     answer = Scoring.answer
@@ -133,9 +132,15 @@ def test_other_errors_are_not_taken_for_lack_of_memory(rows, scoring, tmp_path, 
 
 
 def test_batches_are_sized_by_tokens():
-    questions = [Question(n, "", "", [0] * n) for n in (30, 20, 20, 10, 1)]
+    questions = [Question(n, "", "", [0] * n) for n in (30, 20, 20, 19, 19)]
     sizes = [len(batch) for batch in Batches(questions, tokens=60, room=10)]
     assert sizes == [1, 2, 2]
+
+
+def test_a_batch_is_hardly_padded():
+    questions = [Question(n, "", "", [0] * n) for n in (40, 39, 38, 20, 20, 12)]
+    assert [len(batch) for batch in Batches(questions, 9999, room=10)] == [3, 2, 1]
+    assert [len(batch) for batch in Batches(questions[:3], 9999, room=0, head=36)] == [2, 1]
 
 
 def test_numbers_cannot_be_chosen(trained, tokenizer, paper, rows):

@@ -92,7 +92,7 @@ def _ours(scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int) -
     head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
     questions.sort(key=lambda question: -len(question.ids))
     answers = {}
-    for batch in Batches(questions, batch_tokens, scoring.room):
+    for batch in Batches(questions, batch_tokens, scoring.room, len(head.ids)):
         for row in scoring.answer(task, head, batch):
             answers[row["id"]] = row["parsed"]
     return [answers[number] for number in range(len(rows))]

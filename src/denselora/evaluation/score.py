@@ -62,7 +62,9 @@ def score(
     head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
     process.wait_for_everyone()  # nobody appends while another still reads
     with partial.open(process.process_index) as out:
-        batches = Batches([questions[i] for i in waiting], batch_tokens, scoring.room)
+        batches = Batches(
+            [questions[i] for i in waiting], batch_tokens, scoring.room, len(head.ids)
+        )
         for batch in batches:
             began = time.perf_counter()
             try:
@@ -98,17 +100,33 @@ def finish(benchmark: Benchmark, rows: Dataset, folder: Path) -> float | None:
 
 
 class Batches:
-    """Questions in batches of at most so many tokens: prompts, their padding and `room` a row."""
+    """Questions in batches of at most so many tokens: prompts, their padding and `room` a row.
 
-    def __init__(self, questions: Sequence[Question], tokens: int, room: int):
+    A batch also ends where a row is so much shorter than the longest that padding would be more
+    than an eighth of what is computed; with all rows of a benchmark that seldom happens.
+
+    head: tokens of each prompt that are computed already.
+    """
+
+    def __init__(self, questions: Sequence[Question], tokens: int, room: int, head: int = 0):
         self.waiting, self.tokens, self.room = list(questions), tokens, room
+        self.head = head
 
     def __iter__(self) -> Iterator[list[Question]]:
         while self.waiting:
-            longest = len(self.waiting[0].ids) + self.room
-            rows = max(1, self.tokens // longest)
+            rows = self._fitting()
             batch, self.waiting = self.waiting[:rows], self.waiting[rows:]
             yield batch
+
+    def _fitting(self) -> int:
+        longest, real = len(self.waiting[0].ids), 0
+        for rows, question in enumerate(self.waiting, start=1):
+            computed = rows * (longest - self.head)
+            real += len(question.ids) - self.head
+            too_many = rows * (longest + self.room) > self.tokens
+            if rows > 1 and (too_many or computed - real > computed / 8):
+                return rows - 1
+        return len(self.waiting)
 
     def halve(self, batch: list[Question], reason: str) -> None:
         """Put a batch back and make all that follow half as large; UserError if it is one row."""
