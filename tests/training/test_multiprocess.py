@@ -24,7 +24,7 @@ FSDP2 = {
 
 
 def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
-    """Train three steps of 16 rows; two processes are stopped after the second and resumed."""
+    """Train three steps of 16 rows; two processes are stopped after the first and resumed."""
     launch = [sys.executable, "-m"]
     if processes > 1:
         launch += ["torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"]
@@ -44,7 +44,11 @@ def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **env
 
 
 def gradients(output: Path) -> dict[str, torch.Tensor]:
-    return torch.load(output.with_suffix(".gradients.pt"))
+    return torch.load(output.with_suffix(".gradients.pt"))["gradients"]
+
+
+def sharded(output: Path) -> bool:
+    return torch.load(output.with_suffix(".gradients.pt"))["sharded"]
 
 
 def losses(output: Path) -> list[float]:
@@ -62,6 +66,7 @@ def alone(workplace) -> Path:
 @pytest.mark.parametrize(("name", "environment"), [("ddp", {}), ("fsdp2", FSDP2)])
 def test_two_processes_stopped_and_resumed_equal_one(workplace, alone, name, environment):
     together = run(workplace, name, 2, 2, **environment)  # 2 processes × 2 rows × 4
+    assert sharded(together) == (name == "fsdp2")
     expected = gradients(alone)
     found = gradients(together)
     assert found.keys() == expected.keys()
