@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from tests.training.conftest import CONFIGS
 from tests.training.test_kill import ROOT
 
 pytestmark = pytest.mark.multiprocess
 
-FSDP2 = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "2",
-    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    "FSDP_RESHARD_AFTER_FORWARD": "true",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+# as `accelerate launch` hands the file on, which itself starts no FSDP without a GPU
+FSDP2 = {"ACCELERATE_USE_FSDP": "true"} | {
+    key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+    for key, value in OmegaConf.load(CONFIGS / "launch/fsdp2.yaml").fsdp_config.items()
 }
 
 

@@ -31,7 +31,8 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
         project_dir=str(job.folder),
     )
     if accelerator.state.deepspeed_plugin is not None:
-        # it asks for the size of micro-batches that it never makes itself
+        # it clips by itself, and asks for the size of micro-batches that it never makes
         config = accelerator.state.deepspeed_plugin.deepspeed_config
         config["train_micro_batch_size_per_gpu"] = job.settings.micro_batch_size
+        config["gradient_clipping"] = job.settings.max_grad_norm
     return accelerator, torch.float32 if job.config["adapter"]["name"] == "full" else dtype
