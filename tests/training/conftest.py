@@ -60,7 +60,6 @@ def train_config(workplace: Path, *overrides: str) -> DictConfig:
                 f"model.path={workplace / 'base'}",
                 "data=local",
                 f"data.path={workplace / 'data'}",
-                "adapter.r=2",
                 "trainer.max_steps=6",
                 "trainer.global_batch_size=4",
                 "trainer.micro_batch_size=2",

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from tests.training.conftest import CONFIGS
 from tests.training.test_kill import ROOT
 
 pytestmark = pytest.mark.multiprocess
 
-FSDP2 = {
-    "ACCELERATE_USE_FSDP": "true",
-    "FSDP_VERSION": "2",
-    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
-    "FSDP_RESHARD_AFTER_FORWARD": "true",
-    "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+# as `accelerate launch` hands the file on, which itself starts no FSDP without a GPU
+FSDP2 = {"ACCELERATE_USE_FSDP": "true"} | {
+    key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
+    for key, value in OmegaConf.load(CONFIGS / "launch/fsdp2.yaml").fsdp_config.items()
 }
 
 
 def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
-    """Train three steps of 16 rows; two processes are stopped after the second and resumed."""
+    """Train three steps of 16 rows; two processes are stopped after the first and resumed."""
     launch = [sys.executable, "-m"]
     if processes > 1:
         launch += ["torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"]
@@ -44,7 +44,11 @@ def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **env
 
 
 def gradients(output: Path) -> dict[str, torch.Tensor]:
-    return torch.load(output.with_suffix(".gradients.pt"))
+    return torch.load(output.with_suffix(".gradients.pt"))["gradients"]
+
+
+def sharded(output: Path) -> bool:
+    return torch.load(output.with_suffix(".gradients.pt"))["sharded"]
 
 
 def losses(output: Path) -> list[float]:
@@ -62,6 +66,7 @@ def alone(workplace) -> Path:
 @pytest.mark.parametrize(("name", "environment"), [("ddp", {}), ("fsdp2", FSDP2)])
 def test_two_processes_stopped_and_resumed_equal_one(workplace, alone, name, environment):
     together = run(workplace, name, 2, 2, **environment)  # 2 processes × 2 rows × 4
+    assert sharded(together) == (name == "fsdp2")
     expected = gradients(alone)
     found = gradients(together)
     assert found.keys() == expected.keys()

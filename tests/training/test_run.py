@@ -97,7 +97,7 @@ def test_resolved_config_is_saved_before_step_one(start, monkeypatch, tmp_path):
 
     def check(self):
         saved = OmegaConf.load(tmp_path / "run/config.yaml")
-        assert saved.seed_init == 42 and saved.adapter.alpha == 4
+        assert saved.seed_init == 42 and saved.adapter.alpha == 32
         assert "${" not in (tmp_path / "run/config.yaml").read_text()
         raise Reached
 

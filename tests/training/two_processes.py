@@ -1,6 +1,6 @@
 """Two processes train, stop and resume: see test_multiprocess.py, which launches this.
 
-Arguments: the workplace, the output folder, rows per micro-batch, and the GPUs' stand-in: gloo.
+Arguments: the workplace, the output folder, rows per micro-batch, further overrides.
 """
 
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import datasets
 import torch
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from denselora.training import loop
@@ -29,17 +30,19 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
     ]
     save_first_gradients(output.with_suffix(".gradients.pt"))
     ask = loop.Loop._any_process
-    if PartialState().num_processes > 1:
+    if PartialState(cpu=True).num_processes > 1:
         # one of the two is asked to stop after the first step; both must
         loop.Loop._any_process = lambda self, flag: ask(
-            self, PartialState().process_index == 1 and self.state.progress.step == 1
+            self, PartialState(cpu=True).process_index == 1 and self.state.progress.step == 1
         )
+        # it would end the process group, which can't be started twice
+        end_training, Accelerator.end_training = Accelerator.end_training, lambda self: None
         try:
             train(train_config(workplace, *config))
             raise AssertionError("was not stopped")
         except Stopped:
             pass
-        loop.Loop._any_process = ask
+        loop.Loop._any_process, Accelerator.end_training = ask, end_training
         for shared in (AcceleratorState, GradientState):
             shared._reset_state()
     train(train_config(workplace, *config, "resume=true"))
@@ -60,8 +63,9 @@ def save_first_gradients(file: Path) -> None:
                 name: (grad.full_tensor() if hasattr(grad, "full_tensor") else grad).clone()
                 for name, grad in gradients.items()
             }
-            if PartialState().is_main_process:
-                torch.save(whole, file)
+            if PartialState(cpu=True).is_main_process:
+                sharded = any(hasattr(grad, "full_tensor") for grad in gradients.values())
+                torch.save({"sharded": sharded, "gradients": whole}, file)
         return update(self, loss)
 
     loop.Loop._update = save_and_update

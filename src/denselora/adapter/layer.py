@@ -152,7 +152,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
             # A pair may serve layers on several devices; the core is always on the layer's own.
             E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
             # Autocast chooses the dtype of each product itself.
-            cast = not torch.is_autocast_enabled(x.device.type)
+            cast = x.is_meta or not torch.is_autocast_enabled(x.device.type)
             delta = denselora_delta(
                 self._cast_input_dtype(x, M.dtype) if cast else x,
                 E,

@@ -151,7 +151,7 @@ class Loop:
         norm = accelerator.clip_grad_norm_(
             self.state.model.parameters(), self.settings.max_grad_norm
         )
-        norm = float(norm) if norm is not None else math.nan
+        norm = 0.0 if norm is None else float(norm)  # DeepSpeed may not have measured it
         why = fault(loss, norm)
         # a loss scaler leaves the step out by itself, and must see it to lower its scale
         if why is None or accelerator.scaler:

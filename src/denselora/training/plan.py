@@ -109,8 +109,9 @@ def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dt
     """Bytes of all tensors that autograd saves, each storage once, parameters left out."""
     row = {"input_ids": [0] * tokens, "labels": [0] * tokens}
     batch = collate([row] * rows, pad_id=0, weights=[1.0] * rows).to(torch.device("meta"))
-    # transformers looks at the values of these two, and there are none
-    batch = replace(batch, attention_mask=None, position_ids=None)
+    # transformers would look at the values of a mask per token, and there are none
+    mask = torch.ones(rows, 1, *batch.labels.shape[1:] * 2, dtype=torch.bool, device="meta")
+    batch = replace(batch, attention_mask=mask)
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
 

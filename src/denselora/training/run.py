@@ -1,6 +1,7 @@
 """One training run, from resolved config to adapter folder."""
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from accelerate.utils import set_seed
@@ -63,7 +64,9 @@ def train(cfg: DictConfig) -> Path | None:
             print_dry_run(plan, schedule, empty_model(job), dtype)
         return None
 
-    with asked_to_stop() as stop:
+    with ExitStack() as at_end:
+        at_end.callback(accelerator.end_training)
+        stop = at_end.enter_context(asked_to_stop())
         # 3. One seed, set before model and adapter exist.
         set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
         base = load_base(
@@ -128,12 +131,10 @@ def train(cfg: DictConfig) -> Path | None:
             stopped = loop.run()
         except Diverged as error:
             raise outcome.diverged(error, checkpoints.latest()) from None
-        finally:
-            accelerator.end_training()
         if stopped:
             raise Stopped(progress.step, folder.path, accelerator.is_main_process)
 
-    # 7. The adapter folder, whole or not at all.
-    chosen = progress.best_step if settings.checkpoint == "best" else progress.step
-    outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
+        # 7. The adapter folder, whole or not at all.
+        chosen = progress.best_step if settings.checkpoint == "best" else progress.step
+        outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
     return folder.adapter

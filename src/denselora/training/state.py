@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import gather_object
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -70,8 +70,14 @@ class State:
     def restore(self, saved: dict[str, Any], source: Path) -> None:
         """Put back what `collect` gave.
 
-        Raises UserError if the run had another number of processes.
+        Raises UserError if the run had another number of processes, or runs under DeepSpeed, which
+        keeps its state in pieces that a checkpoint here doesn't hold.
         """
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            raise UserError(
+                f"{source}: can't be continued under DeepSpeed; use configs/launch/fsdp2.yaml or "
+                "start again in another output_dir"
+            )
         processes = self.accelerator.num_processes
         if len(saved["random"]) != processes:
             raise UserError(
@@ -94,7 +100,9 @@ class State:
             setattr(self.progress, name, value)
         restore_random_state(saved["random"][self.accelerator.process_index])
 
-    def _optimizer_state(self) -> dict[str, Any]:
+    def _optimizer_state(self) -> dict[str, Any] | None:
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            return None
         if self.accelerator.is_fsdp2:
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             return get_optimizer_state_dict(self.model, self._plain_optimizer, options=options)

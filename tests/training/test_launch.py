@@ -1,0 +1,24 @@
+"""The launch configs are ones that Accelerate reads."""
+
+import pytest
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
+
+from tests.training.conftest import CONFIGS
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ddp", DistributedType.MULTI_GPU),
+        ("fsdp2", DistributedType.FSDP),
+        ("zero3", DistributedType.DEEPSPEED),
+    ],
+)
+def test_launch_config_is_read(name, kind):
+    config = load_config_from_file(str(CONFIGS / f"launch/{name}.yaml"))
+    assert config.distributed_type == kind
+    if name == "fsdp2":
+        assert config.fsdp_config["fsdp_version"] == 2
+    if name == "zero3":
+        assert config.deepspeed_config["zero_stage"] == 3
