@@ -1,4 +1,4 @@
-"""Fine-tune a model: python scripts/train.py model=mini adapter=denselora data=mini seed=42."""
+"""Fine-tune a model: python scripts/train.py model=llama3_8b adapter=denselora seed=42."""
 
 from omegaconf import DictConfig
 

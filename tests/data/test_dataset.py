@@ -127,3 +127,8 @@ def test_batches_are_padded_on_the_left_to_a_multiple_of_eight():
     assert batch.labels[0].tolist() == [IGNORED] * 14 + [6, 7]
     assert batch.first == 11  # the token before the other row's first label
     assert batch.weights.dtype == torch.float32
+
+
+def test_padding_predicts_no_first_token():
+    rows = [{"input_ids": [5, 6, 7], "labels": [5, 6, 7]}]
+    assert collate(rows, pad_id=0, weights=[1.0]).labels[0].tolist() == [IGNORED] * 6 + [6, 7]

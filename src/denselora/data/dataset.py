@@ -195,8 +195,8 @@ def collate(rows: Sequence[dict[str, Sequence[int]]], pad_id: int, weights: Sequ
         tokens = len(row["input_ids"])
         ids[at, length - tokens :] = row["input_ids"]
         mask[at, length - tokens :] = 1
-        labels[at, length - tokens :] = row["labels"]
-    labels[:, 0] = IGNORED  # no token stands before it to predict it
+        # no token stands before the first to predict it, and padding must not
+        labels[at, length - tokens + 1 :] = row["labels"][1:]
     labelled = np.flatnonzero((labels != IGNORED).any(axis=0))
     return Batch(
         input_ids=torch.from_numpy(ids),
