@@ -16,7 +16,7 @@ from tests.training.test_kill import ROOT
 
 pytestmark = pytest.mark.multiprocess
 
-# as `accelerate launch` hands the file on, which itself starts no FSDP without a GPU
+# as `accelerate launch` hands the file on to the processes
 FSDP2 = {"ACCELERATE_USE_FSDP": "true"} | {
     key.upper(): str(value).lower() if isinstance(value, bool) else str(value)
     for key, value in OmegaConf.load(CONFIGS / "launch/fsdp2.yaml").fsdp_config.items()

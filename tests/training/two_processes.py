@@ -3,12 +3,13 @@
 Arguments: the workplace, the output folder, rows per micro-batch, further overrides.
 """
 
+import os
 import sys
 from pathlib import Path
 
 import datasets
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from denselora.training import loop
@@ -29,6 +30,7 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
         *overrides,
     ]
     save_first_gradients(output.with_suffix(".gradients.pt"))
+    allow_fsdp_on_cpu()
     ask = loop.Loop._any_process
     if PartialState(cpu=True).num_processes > 1:
         # one of the two is asked to stop after the first step; both must
@@ -45,7 +47,15 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
         loop.Loop._any_process, Accelerator.end_training = ask, end_training
         for shared in (AcceleratorState, GradientState):
             shared._reset_state()
+        allow_fsdp_on_cpu()
     train(train_config(workplace, *config, "resume=true"))
+
+
+def allow_fsdp_on_cpu() -> None:
+    """Accelerate shards on GPUs only; torch's FSDP2, which it calls, does so on the CPU as well."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        PartialState(cpu=True)
+        PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
 
 def save_first_gradients(file: Path) -> None:

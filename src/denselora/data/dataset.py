@@ -71,7 +71,7 @@ class TrainingSet:
     """
 
     def __init__(self, encoded: Dataset, numbers: Sequence[int]):
-        self.overlong = sum(encoded["overlong"])
+        self.overlong = sum(encoded["overlong"][:])
         self._ids, self._starts = _flat(encoded, "input_ids")
         self._labels, _ = _flat(encoded, "labels")
         self._place = {number: place for place, number in enumerate(numbers)}
@@ -145,7 +145,7 @@ def cache_key(rows: Dataset, tokenizer: PreTrainedTokenizerBase, protocol: Proto
     key.update(protocol.hash.encode())
     key.update(_fingerprint(tokenizer))
     for column in ("instruction", "input", "output"):
-        for text in rows[column]:
+        for text in rows[column][:]:
             part = text.encode()
             key.update(len(part).to_bytes(8, "little") + part)
     return key.hexdigest()[:16]
