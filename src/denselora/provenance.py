@@ -1,5 +1,6 @@
 """Where a number comes from: code, packages and machine."""
 
+import functools
 import importlib.metadata
 import platform
 import subprocess
@@ -11,8 +12,12 @@ import torch
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "bitsandbytes")
 
 
+@functools.cache
 def git_state() -> dict[str, Any]:
-    """Commit of the checkout that holds this file and whether it has changes; null outside one."""
+    """Commit of the checkout that holds this file and whether it has changes; null outside one.
+
+    As it was at the first call: a long run calls it at its start, before anyone edits the checkout.
+    """
 
     def git(*arguments: str) -> str:
         return subprocess.run(

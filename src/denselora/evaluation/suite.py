@@ -81,7 +81,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     benchmark that failed, which doesn't stop the others.
     Raises UserError for a mistake in options or data, before anything is written.
     """
-    # 1. Which adapters, base, data and protocol.
+    # 1. Which adapters, base, data and protocol; the code that runs is noted at the start.
+    provenance.git_state()
     adapters = adapter_folders(cfg)
     trainings = [read_training(folder) if folder else None for folder in adapters]
     config = follow(cfg, adapters, trainings, overrides)

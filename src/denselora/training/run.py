@@ -8,6 +8,7 @@ from accelerate.utils import set_seed
 from omegaconf import DictConfig
 from transformers import get_linear_schedule_with_warmup
 
+from denselora import provenance
 from denselora.data.rows import read_rows
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
@@ -39,7 +40,8 @@ def train(cfg: DictConfig) -> Path | None:
     Raises UserError for a mistake in config or data, before anything is written; Diverged when
     loss or gradient stays non-finite; Stopped (exit code 75) once saved after SIGTERM or SIGUSR1.
     """
-    # 1. Check all that can be checked without loading anything.
+    # 1. Check all that can be checked without loading anything, and note the code that runs.
+    provenance.git_state()
     job = Job.from_config(cfg)
     settings, folder = job.settings, RunFolder(job.folder)
     dry_run = settings.max_steps == 0
