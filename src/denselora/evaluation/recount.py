@@ -51,13 +51,7 @@ def recount_folder(folder: str | Path) -> dict[str, Benchmark]:
                 f"{file}: {changed} of {figures['n']} rows are judged otherwise now than when they "
                 "were made; the file or the code has changed since"
             )
-        results[name] = Benchmark.counted(
-            full_n=kept.full_n,
-            chance=kept.chance,
-            predictions=kept.predictions,
-            seconds=kept.seconds,
-            **figures,
-        )
+        results[name] = _counted(kept, figures)
     return results
 
 
@@ -76,13 +70,8 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
         rows = read_rows(files[name], scored=True).select(listed[name])
         known = {judge.prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
         predictions = read_predictions(_predictions(record, name))
-        results[name] = Benchmark.counted(
-            full_n=kept.full_n,
-            chance=kept.chance,
-            predictions=kept.predictions,
-            seconds=kept.seconds,
-            **judge.count([row for row in predictions if row["prompt_hash"] not in known]),
-        )
+        unseen = [row for row in predictions if row["prompt_hash"] not in known]
+        results[name] = _counted(kept, judge.count(unseen))
     return results
 
 
@@ -96,6 +85,17 @@ def compare(one: str | Path, other: str | Path) -> dict[str, Agreement]:
     if not names:
         raise UserError(f"{one} and {other} have no benchmark in common")
     return {name: _agreement(*(_predictions(record, name) for record in records)) for name in names}
+
+
+def _counted(kept: Benchmark, figures: dict[str, int]) -> Benchmark:
+    """A benchmark's result with other figures."""
+    return Benchmark.counted(
+        full_n=kept.full_n,
+        chance=kept.chance,
+        predictions=kept.predictions,
+        seconds=kept.seconds,
+        **figures,
+    )
 
 
 def _agreement(one: Path, other: Path) -> Agreement:
