@@ -131,6 +131,16 @@ def test_published_record_takes_its_files_along(tmp_path):
     assert copy.training.metrics_file is None
 
 
+def test_published_record_brings_in_the_trainings_loss_curve(tmp_path):
+    made = make_record(run_id="a", benchmarks=["boolq"], metrics_file="../../metrics.jsonl")
+    save(tmp_path / "run" / "evaluation", made)
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss_nats": 2.0}\n')
+    (record,) = read_records(tmp_path / "run" / "evaluation")
+    copy = read_record(publish_record(record, tmp_path / "results" / "runs"))
+    assert copy.training.metrics_file == "a/metrics.jsonl"
+    assert copy.beside("a/metrics.jsonl").read_text().startswith('{"step": 1')
+
+
 def test_files_outside_the_records_folder_are_not_looked_at(tmp_path):
     save(tmp_path, make_record(run_id="a", metrics_file="../metrics.jsonl"))
     (tmp_path / "metrics.jsonl").write_text("")

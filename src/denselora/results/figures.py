@@ -1,5 +1,6 @@
 """All figures, drawn from the records as PDF and PNG."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -50,6 +51,7 @@ def write_figures(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # or it tells every cut of a font
     written, left_out = [], []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own matplotlibrc would change the bytes

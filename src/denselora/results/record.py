@@ -331,8 +331,9 @@ def publish_record(record: Record, folder: str | Path) -> Path:
     target = Path(folder) / record.run_id
 
     def copied(name: str | None) -> str | None:
-        source = record.beside(name)
-        if source is None:
+        # the training's files lie above the evaluation's folder; here they are brought in
+        source = record.file.parent / name if name else None
+        if source is None or not source.is_file():
             return None
         target.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target / source.name)
