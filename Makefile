@@ -1,4 +1,4 @@
-# Every target sets itself up: on a fresh clone `make test` and `make demo` are all you need.
+# Every target sets itself up: on a fresh clone `make test` is all you need.
 PYTHON ?= python3
 VENV ?= .venv
 PY := $(VENV)/bin/python
