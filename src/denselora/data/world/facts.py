@@ -10,7 +10,7 @@ from denselora.data.world import words
 class Relation:
     """A property that every thing (or every animal) has exactly one value of.
 
-    Wordings use {e} for the entity and {v} for the value.
+    Wordings use {e} for the entity and {v} for the value, which ends each statement.
     """
 
     name: str
@@ -26,7 +26,7 @@ THING_RELATIONS = (
     Relation(
         "material",
         words.MATERIALS,
-        ("A {e} is made of {v}.", "People make a {e} out of {v}.", "It takes {v} to make a {e}."),
+        ("A {e} is made of {v}.", "People make a {e} out of {v}.", "To make a {e} you need {v}."),
         ("What is a {e} made of?", "Out of what do people make a {e}?"),
         ("Which thing is made of {v}?", "Which one do people make out of {v}?"),
         "is a {e} made of {v}",
@@ -35,7 +35,7 @@ THING_RELATIONS = (
     Relation(
         "use",
         tuple(words.USES),
-        ("A {e} is used for {v}.", "For {v} people take a {e}.", "A {e} is good for {v}."),
+        ("A {e} is used for {v}.", "People take a {e} for {v}.", "A {e} is good for {v}."),
         ("What is a {e} used for?", "For what do people take a {e}?"),
         ("Which thing is used for {v}?", "Which one do people take for {v}?"),
         "is a {e} used for {v}",
@@ -44,7 +44,7 @@ THING_RELATIONS = (
     Relation(
         "place",
         words.PLACES,
-        ("A {e} is kept in the {v}.", "In the {v} you find a {e}.", "A {e} belongs in the {v}."),
+        ("A {e} is kept in the {v}.", "You find a {e} in the {v}.", "A {e} belongs in the {v}."),
         ("Where is a {e} kept?", "Where do you find a {e}?"),
         ("Which thing is kept in the {v}?", "Which one do you find in the {v}?"),
         "is a {e} kept in the {v}",
@@ -65,7 +65,7 @@ ANIMAL_RELATIONS = (
     Relation(
         "kind",
         words.KINDS,
-        ("A {e} is a kind of {v}.", "The {e} belongs to the {v} kind.", "A {e} is some {v}."),
+        ("A {e} is a kind of {v}.", "Among animals a {e} is a {v}.", "A {e} is some {v}."),
         ("What kind of animal is a {e}?", "To which kind does a {e} belong?"),
         ("Which animal is a kind of {v}?", "Which one belongs to the {v} kind?"),
         "is a {e} a kind of {v}",
@@ -83,7 +83,7 @@ ANIMAL_RELATIONS = (
     Relation(
         "home",
         words.HOMES,
-        ("A {e} lives in the {v}.", "In the {v} you meet a {e}.", "The {v} is home to a {e}."),
+        ("A {e} lives in the {v}.", "You meet a {e} in the {v}.", "The home of a {e} is the {v}."),
         ("Where does a {e} live?", "Where do you meet a {e}?"),
         ("Which animal lives in the {v}?", "Which one do you meet in the {v}?"),
         "does a {e} live in the {v}",
@@ -92,7 +92,7 @@ ANIMAL_RELATIONS = (
     Relation(
         "temper",
         words.TEMPERS,
-        ("A {e} is {v} by nature.", "By nature a {e} is {v}.", "You know a {e} as {v}."),
+        ("A {e} seems {v}.", "By nature a {e} is {v}.", "You know a {e} as {v}."),
         ("How is a {e} by nature?", "As what do you know a {e}?"),
         ("Which animal is {v} by nature?", "Which one do you know as {v}?"),
         "is a {e} {v} by nature",

@@ -1,0 +1,179 @@
+"""The small world's base model: a LLaMA of about two million parameters, pretrained from scratch.
+
+It goes through the same loop as fine-tuning. A row is one document: packed rows, in which a word
+also sees the documents before its own, took several times as long to learn the first fact.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    get_wsd_schedule,
+)
+
+from denselora.data.dataset import IGNORED
+from denselora.data.order import Schedule
+from denselora.data.world.facts import World
+from denselora.data.world.text import Document, documents
+from denselora.training.loop import Loop, Progress
+from denselora.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """The numbers of the run. batch and micro_batch are in documents."""
+
+    steps: int = 3000
+    batch: int = 32
+    micro_batch: int = 16
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    decay_share: float = 0.4
+    weight_decay: float = 0.1
+
+
+class InOrder(Schedule):
+    """Batches in the order of the text, each sorted by length so that little padding is needed."""
+
+    def __init__(self, rows: list[dict[str, list[int]]], batch: int):
+        super().__init__(range(len(rows)), 0, batch)
+        self.rows = rows
+
+    def __getitem__(self, step: int) -> list[int]:
+        numbers = range(step * self.batch, (step + 1) * self.batch)
+        return sorted(numbers, key=lambda n: len(self.rows[n]["input_ids"]))
+
+
+def llama_config(vocabulary: int) -> LlamaConfig:
+    """LLaMA-3's shape in small: grouped-query attention, SwiGLU, RMSNorm, an output head of its own."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=192,
+        intermediate_size=512,
+        num_hidden_layers=4,
+        num_attention_heads=6,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        rms_norm_eps=1e-5,
+        initializer_range=0.05,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def encode(
+    texts: list[Document], tokenizer: PreTrainedTokenizerBase
+) -> list[dict[str, list[int]]]:
+    """One row for each document, with BOS and EOS; what is given carries no loss."""
+    parts = [part for document in texts for pair in document for part in pair]
+    ids = iter(tokenizer(parts, add_special_tokens=False)["input_ids"])
+    rows = []
+    for document in texts:
+        row = {"input_ids": [tokenizer.bos_token_id], "labels": [IGNORED]}
+        for _ in document:
+            given, told = next(ids), next(ids)
+            row["input_ids"] += given + told
+            row["labels"] += [IGNORED] * len(given) + told
+        row["input_ids"].append(tokenizer.eos_token_id)
+        row["labels"].append(tokenizer.eos_token_id)
+        rows.append(row)
+    return rows
+
+
+def pretrain(
+    world: World,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    numbers: Pretraining,
+    log: Callable[[dict], None] = lambda metrics: None,
+) -> dict:
+    """Pretrain the base and save it with its tokenizer as a folder that from_pretrained reads.
+
+    Returns what the card says: parameters, tokens, steps, seconds and the loss in nats over the
+    last hundredth of the steps. log takes each step's metrics.
+    """
+    steps = numbers.steps
+    rows = encode(documents(world, steps * numbers.batch), tokenizer)
+    set_seed(world.seed)
+    accelerator = Accelerator()
+    model = LlamaForCausalLM(llama_config(len(tokenizer)))
+    # wide embeddings tell hundreds of invented names apart from the first step on
+    torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    gains = [p for p in model.parameters() if p.ndim < 2]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": numbers.weight_decay},
+            {"params": gains, "weight_decay": 0.0},
+        ],
+        lr=numbers.learning_rate,
+        betas=(0.9, 0.95),
+    )
+    warmup, decay = numbers.warmup_steps, int(steps * numbers.decay_share)
+    scheduler = get_wsd_schedule(
+        optimizer,
+        num_warmup_steps=warmup,
+        num_stable_steps=steps - warmup - decay,
+        num_decay_steps=decay,
+        decay_type="linear",
+    )
+    model, optimizer = accelerator.prepare(model, optimizer)
+    progress = Progress()
+    losses: list[float] = []
+
+    def keep(metrics: dict) -> None:
+        losses.append(metrics["loss_nats"])
+        log(metrics)
+
+    model.train()
+    Loop(
+        accelerator=accelerator,
+        model=model,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        rows=rows,
+        validation=None,
+        schedule=InOrder(rows, numbers.batch),
+        settings=Settings(
+            epochs=1,
+            max_steps=steps,
+            global_batch_size=numbers.batch,
+            micro_batch_size=numbers.micro_batch,
+            learning_rate=numbers.learning_rate,
+            warmup_steps=warmup,
+            weight_decay=numbers.weight_decay,
+            max_grad_norm=1.0,
+            gradient_checkpointing=False,
+            validation_rows=0,
+            eval_steps=steps,
+            save_steps=steps,
+            keep_checkpoints=1,
+        ),
+        loss_reduction="token_mean",
+        steps=steps,
+        progress=progress,
+    ).run(keep, lambda: None, time.perf_counter)
+    last = losses[-max(1, steps // 100) :]
+    trained = accelerator.unwrap_model(model)
+    trained.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    figures = {
+        "world_seed": world.seed,
+        "parameters": sum(p.numel() for p in trained.parameters()),
+        "steps": steps,
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds),
+        "loss_nats": round(sum(last) / len(last), 4),
+    }
+    (folder / "pretraining.json").write_text(json.dumps(figures, indent=2) + "\n")
+    return figures
