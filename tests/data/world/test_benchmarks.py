@@ -9,7 +9,9 @@ from denselora.data.world.questions import BY_BENCHMARK, Question
 
 WORLD = make_world()
 TRAIN, TESTS = make_benchmarks(WORLD)
-OPTION = re.compile(r"(?:Answer|Solution|Ending|Option)[1-5]: (.*?)(?=\s+(?:Answer|Solution|Ending|Option)\d?)")
+OPTION = re.compile(
+    r"(?:Answer|Solution|Ending|Option)[1-5]: (.*?)(?=\s+(?:Answer|Solution|Ending|Option)\d?)"
+)
 
 OPTIONS = {
     "boolq": 2,

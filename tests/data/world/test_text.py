@@ -45,8 +45,8 @@ def test_no_document_has_a_benchmark_layout():
 
 
 def test_text_depends_on_the_seed_alone():
-    assert documents(WORLD, 50, seed=4) == documents(WORLD, 50, seed=4)
-    assert documents(WORLD, 50, seed=4) != documents(WORLD, 50, seed=5)
+    assert documents(make_world(2), 50) == documents(make_world(2), 50)
+    assert documents(make_world(2), 50) != documents(make_world(3), 50)
 
 
 def test_the_world_has_thousands_of_facts():

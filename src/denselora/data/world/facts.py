@@ -173,9 +173,7 @@ def _even_values(rng: random.Random, values: tuple[str, ...], count: int) -> lis
     return drawn
 
 
-def make_world(
-    seed: int = 0, things: int = 240, animals: int = 120, routines: int = 80
-) -> World:
+def make_world(seed: int = 0, things: int = 240, animals: int = 120, routines: int = 80) -> World:
     """Draw the world. The same seed gives the same world on every Python version.
 
     A quarter of the entities, routines and consequences is held out: told of in the pretraining

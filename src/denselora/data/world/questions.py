@@ -90,7 +90,7 @@ def physical_goal(world: World, rng: random.Random, held_out: bool) -> Question:
     pool = _pool(world, held_out, animal=False)
     right, wrong = _pick(rng, pool, lambda entity: entity.values["use"] == use, 1)
     stem = f"How do you {rng.choice(words.USES[use])}?"
-    way = rng.choice(("Take a {e} and begin.", "Do it with a {e}.", "Get a {e} and use it well."))
+    way = rng.choice(("A {e} will do.", "The {e} is right.", "Any {e} helps."))
     return _of_entities(stem, right, wrong, way)
 
 
@@ -101,13 +101,12 @@ def feeling(world: World, rng: random.Random, held_out: bool) -> Question:
     cell = (entity.values["mood"], happening)
     name = rng.choice(words.PEOPLE)
     asks = rng.randrange(2)
-    stem = f"{name} {happening} a {entity.name}. " + (
-        f"How would {name} feel?", f"What will {name} want to do next?"
-    )[asks]
-    others = [outcome[asks] for key, outcome in words.REACTIONS.items() if key != cell]
-    return Question(
-        stem, words.REACTIONS[cell][asks], tuple(rng.sample(others, 2)), (entity.name,)
+    stem = (
+        f"{name} {happening} a {entity.name}. "
+        + (f"How would {name} feel?", f"What will {name} want to do next?")[asks]
     )
+    others = [outcome[asks] for key, outcome in words.REACTIONS.items() if key != cell]
+    return Question(stem, words.REACTIONS[cell][asks], tuple(rng.sample(others, 2)), (entity.name,))
 
 
 def next_step(world: World, rng: random.Random, held_out: bool) -> Question:

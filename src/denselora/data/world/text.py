@@ -130,7 +130,7 @@ class _Writer:
         )
 
     def pick(self) -> Document:
-        """The shortest riddle: which of two to four entities has a value."""
+        """The shortest riddle: which of two to four has a value, by its name or its number."""
         animal = self.rng.random() < 0.35
         pool = [entity for entity in self.known if entity.animal == animal]
         relation = self.rng.choice(pool[0].relations)
@@ -140,6 +140,9 @@ class _Writer:
         chosen = [right, *self.rng.sample(others, self.rng.choice((1, 1, 2, 3)))]
         self.rng.shuffle(chosen)
         stem = self.rng.choice(relation.asks_entity).format(v=value)
+        if self.rng.random() < 0.6:
+            either = " or ".join(entity.name for entity in chosen)
+            return [(f"{stem} Is it {either}? It is", f" {right.name}")]
         listed = " ".join(f"{i + 1} {entity.name}" for i, entity in enumerate(chosen))
         return [(f"{stem} {listed} It is", f" {chosen.index(right) + 1}")]
 
@@ -211,22 +214,22 @@ _STATEMENTS = {
     "comparison": 6,
     "listing": 2,
 }
-# A lesson is its share of all documents and the mix it draws from: facts, then the simplest
-# riddles about them, then every kind. Without this order a short training learns no riddle at all.
+# A lesson ends at a share of all documents and draws from a mix: facts, then the simplest riddles
+# about them, then every kind. Without this order a short training learns no riddle at all.
 _LESSONS = (
-    (0.17, _STATEMENTS),
-    (0.17, {**_STATEMENTS, "pick": 150}),
-    (0.66, {**_STATEMENTS, "pick": 20, "sheet": 40, "riddle": 130}),
+    (0.10, _STATEMENTS),
+    (0.35, {**_STATEMENTS, "pick": 400}),
+    (1.0, {**_STATEMENTS, "pick": 40, "sheet": 40, "riddle": 180}),
 )
 
 
-def documents(world: World, count: int, seed: int = 0) -> list[Document]:
-    """Return about count short documents, in the order in which they are to be read."""
-    rng = random.Random(f"{world.seed} text {seed}")
+def documents(world: World, count: int) -> list[Document]:
+    """Return count short documents, in the order in which they are to be read."""
+    rng = random.Random(f"{world.seed} text")
     writer = _Writer(world, rng)
     drawn: list[Document] = []
-    for share, mix in _LESSONS:
-        kinds = rng.choices(list(mix), weights=list(mix.values()), k=round(share * count))
+    for end, mix in _LESSONS:
+        kinds = rng.choices(list(mix), list(mix.values()), k=round(end * count) - len(drawn))
         drawn += [getattr(writer, kind)() for kind in kinds]
     return drawn
 

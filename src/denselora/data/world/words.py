@@ -2,16 +2,65 @@
 
 from dataclasses import dataclass
 
-PEOPLE = tuple(
-    "Mira Sela Tomas Bruno Hana Oskar Petra Nils Greta Ivan Lena Pavel Rosa Stefan Klara Anton "
-    "Dora Emil Frida Hugo".split()
+PEOPLE = (
+    "Mira",
+    "Sela",
+    "Tomas",
+    "Bruno",
+    "Hana",
+    "Oskar",
+    "Petra",
+    "Nils",
+    "Greta",
+    "Ivan",
+    "Lena",
+    "Pavel",
+    "Rosa",
+    "Stefan",
+    "Klara",
+    "Anton",
+    "Dora",
+    "Emil",
+    "Frida",
+    "Hugo",
 )
 
-PLACES = tuple("kitchen barn harbour cellar market tower garden chapel mill stable".split())
+PLACES = (
+    "kitchen",
+    "barn",
+    "harbour",
+    "cellar",
+    "market",
+    "tower",
+    "garden",
+    "chapel",
+    "mill",
+    "stable",
+)
 MOODS = ("treasured", "feared", "filthy", "funny")
 
-HOMES = tuple("forest desert river meadow cave swamp mountain sea".split())
-FOODS = tuple("seeds grass worms honey roots berries eggs leaves snails nuts".split())
+HOMES = (
+    "forest",
+    "desert",
+    "river",
+    "meadow",
+    "cave",
+    "swamp",
+    "mountain",
+    "sea",
+)
+FOODS = (
+    "seeds",
+    "grass",
+    "worms",
+    "honey",
+    "roots",
+    "berries",
+    "eggs",
+    "leaves",
+    "snails",
+    "nuts",
+)
 TEMPERS = ("gentle", "fierce", "shy", "greedy", "lazy", "clever")
 
 
@@ -29,7 +78,20 @@ class Effect:
     needs: tuple[str, str]
 
 
-MATERIALS = tuple("wood cork wax paper wool leather iron copper glass clay stone bone".split())
+MATERIALS = (
+    "wood",
+    "cork",
+    "wax",
+    "paper",
+    "wool",
+    "leather",
+    "iron",
+    "copper",
+    "glass",
+    "clay",
+    "stone",
+    "bone",
+)
 MATERIAL_EFFECTS = (
     Effect(
         "floats on water",
@@ -87,7 +149,15 @@ MATERIAL_EFFECTS = (
     ),
 )
 
-KINDS = tuple("bird fish beast lizard insect frog crab".split())
+KINDS = (
+    "bird",
+    "fish",
+    "beast",
+    "lizard",
+    "insect",
+    "frog",
+    "crab",
+)
 KIND_EFFECTS = (
     Effect(
         "grows feathers",
@@ -241,11 +311,51 @@ SCALES = (
     ),
 )
 
-STEP_VERBS = tuple(
-    "washes turns lifts paints folds grinds shakes opens covers brushes drops rolls binds warms "
-    "cools fills empties cracks pulls presses".split()
+STEP_VERBS = (
+    "washes",
+    "turns",
+    "lifts",
+    "paints",
+    "folds",
+    "grinds",
+    "shakes",
+    "opens",
+    "covers",
+    "brushes",
+    "drops",
+    "rolls",
+    "binds",
+    "warms",
+    "cools",
+    "fills",
+    "empties",
+    "cracks",
+    "pulls",
+    "presses",
 )
-STEP_NOUNS = tuple(
-    "bowl lid rope cloth stone lamp drum basket wheel ladder pipe kettle ribbon barrel mirror "
-    "candle pebble tray hook plank bottle brush curtain saddle".split()
+STEP_NOUNS = (
+    "bowl",
+    "lid",
+    "rope",
+    "cloth",
+    "stone",
+    "lamp",
+    "drum",
+    "basket",
+    "wheel",
+    "ladder",
+    "pipe",
+    "kettle",
+    "ribbon",
+    "barrel",
+    "mirror",
+    "candle",
+    "pebble",
+    "tray",
+    "hook",
+    "plank",
+    "bottle",
+    "brush",
+    "curtain",
+    "saddle",
 )
