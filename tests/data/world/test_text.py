@@ -1,0 +1,56 @@
+import re
+
+from denselora.data.world.benchmarks import make_benchmarks
+from denselora.data.world.facts import make_world
+from denselora.data.world.text import as_text, documents
+
+WORLD = make_world()
+TEXT = [as_text(document) for document in documents(WORLD, 20_000)]
+
+
+def is_riddle(document):
+    return bool(re.search(r"\b1 |No1:|\?", document))
+
+
+def names(held_out):
+    entities = [e.name for e in (*WORLD.things, *WORLD.animals) if e.held_out == held_out]
+    return entities + [r.name for r in WORLD.routines if r.held_out == held_out]
+
+
+def test_riddles_never_name_what_the_test_asks_about():
+    riddles = "\n".join(document for document in TEXT if is_riddle(document))
+    words = {word.strip(".,?") for word in riddles.split()}
+    assert words.isdisjoint(names(held_out=True))
+    assert len(words & set(names(held_out=False))) > 200
+    assert not [c.deed for c in WORLD.consequences if c.held_out and c.deed in riddles]
+
+
+def test_every_held_out_name_is_told_of():
+    told = {word.strip(".,:") for document in TEXT for word in document.split()}
+    assert told.issuperset(names(held_out=True))
+
+
+def test_nothing_that_follows_by_a_rule_is_stated_of_held_out_entities():
+    held_out = [e for e in (*WORLD.things, *WORLD.animals) if e.held_out]
+    effects = sorted({effect.third for e in held_out for effect in e.effects})
+    stated = [document for document in TEXT if any(effect in document for effect in effects)]
+    assert not [d for d in stated if set(re.findall(r"\w+", d)) & {e.name for e in held_out}]
+
+
+def test_no_document_has_a_benchmark_layout():
+    _, tests = make_benchmarks(WORLD, test_rows=12, train_rows=12)
+    phrases = {row["instruction"].split(":")[0] for rows in tests.values() for row in rows}
+    phrases |= {"Answer format", "the correct answer is", "Answer1", "Ending1", "Solution1"}
+    assert not [p for p in sorted(phrases) if any(p in document for document in TEXT)]
+
+
+def test_text_depends_on_the_seed_alone():
+    assert documents(make_world(2), 50) == documents(make_world(2), 50)
+    assert documents(make_world(2), 50) != documents(make_world(3), 50)
+
+
+def test_the_world_has_thousands_of_facts():
+    stated = sum(len(e.values) for e in (*WORLD.things, *WORLD.animals))
+    derived = sum(len(e.effects) for e in (*WORLD.things, *WORLD.animals))
+    ordered = sum(len(r.steps) - 1 for r in WORLD.routines)
+    assert stated + derived + ordered > 2000
