@@ -16,10 +16,8 @@ class Relation:
     name: str
     values: tuple[str, ...]
     statements: tuple[str, ...]
-    asks_value: tuple[str, ...]
-    asks_entity: tuple[str, ...]
+    asks: tuple[str, ...]
     asks_truth: str
-    heading: str
 
 
 THING_RELATIONS = (
@@ -28,36 +26,28 @@ THING_RELATIONS = (
         words.MATERIALS,
         ("A {e} is made of {v}.", "People make a {e} out of {v}.", "To make a {e} you need {v}."),
         ("What is a {e} made of?", "Out of what do people make a {e}?"),
-        ("Which thing is made of {v}?", "Which one do people make out of {v}?"),
         "is a {e} made of {v}",
-        "made of {v}",
     ),
     Relation(
         "use",
         tuple(words.USES),
         ("A {e} is used for {v}.", "People take a {e} for {v}.", "A {e} is good for {v}."),
         ("What is a {e} used for?", "For what do people take a {e}?"),
-        ("Which thing is used for {v}?", "Which one do people take for {v}?"),
         "is a {e} used for {v}",
-        "used for {v}",
     ),
     Relation(
         "place",
         words.PLACES,
         ("A {e} is kept in the {v}.", "You find a {e} in the {v}.", "A {e} belongs in the {v}."),
         ("Where is a {e} kept?", "Where do you find a {e}?"),
-        ("Which thing is kept in the {v}?", "Which one do you find in the {v}?"),
         "is a {e} kept in the {v}",
-        "kept in the {v}",
     ),
     Relation(
         "mood",
         words.MOODS,
         ("To most people a {e} is {v}.", "A {e} is called {v}.", "A {e} counts as {v}."),
         ("What do people call a {e}?", "How does a {e} count?"),
-        ("Which thing is {v} to most people?", "Which one is called {v}?"),
         "is a {e} called {v}",
-        "called {v}",
     ),
 )
 
@@ -67,36 +57,28 @@ ANIMAL_RELATIONS = (
         words.KINDS,
         ("A {e} is a kind of {v}.", "Among animals a {e} is a {v}.", "A {e} is some {v}."),
         ("What kind of animal is a {e}?", "To which kind does a {e} belong?"),
-        ("Which animal is a kind of {v}?", "Which one belongs to the {v} kind?"),
         "is a {e} a kind of {v}",
-        "of the {v} kind",
     ),
     Relation(
         "food",
         words.FOODS,
         ("A {e} eats {v}.", "The food of a {e} is {v}.", "You feed a {e} with {v}."),
         ("What does a {e} eat?", "With what do you feed a {e}?"),
-        ("Which animal eats {v}?", "Which one do you feed with {v}?"),
         "does a {e} eat {v}",
-        "eating {v}",
     ),
     Relation(
         "home",
         words.HOMES,
         ("A {e} lives in the {v}.", "You meet a {e} in the {v}.", "The home of a {e} is the {v}."),
         ("Where does a {e} live?", "Where do you meet a {e}?"),
-        ("Which animal lives in the {v}?", "Which one do you meet in the {v}?"),
         "does a {e} live in the {v}",
-        "living in the {v}",
     ),
     Relation(
         "temper",
         words.TEMPERS,
         ("A {e} seems {v}.", "By nature a {e} is {v}.", "You know a {e} as {v}."),
         ("How is a {e} by nature?", "As what do you know a {e}?"),
-        ("Which animal is {v} by nature?", "Which one do you know as {v}?"),
         "is a {e} {v} by nature",
-        "{v} by nature",
     ),
 )
 
@@ -124,7 +106,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Routine:
-    """A named custom with steps in a fixed order; no step belongs to two customs."""
+    """A named custom: four steps in an order of its own."""
 
     name: str
     steps: tuple[str, ...]
@@ -195,15 +177,12 @@ def make_world(seed: int = 0, things: int = 240, animals: int = 120, routines: i
             for i, name in enumerate(named)
         )
 
-    steps = [f"{verb} the {noun}" for verb in words.STEP_VERBS for noun in words.STEP_NOUNS]
-    rng.shuffle(steps)
-    length = 4
     return World(
         seed=seed,
         things=entities(names[:things], animal=False),
         animals=entities(names[things : things + animals], animal=True),
         routines=tuple(
-            Routine(name, tuple(steps[i * length : (i + 1) * length]), held_out=i % 4 == 3)
+            Routine(name, tuple(rng.sample(words.STEPS, 4)), held_out=i % 4 == 3)
             for i, name in enumerate(names[things + animals :])
         ),
         consequences=tuple(

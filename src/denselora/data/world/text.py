@@ -16,7 +16,11 @@ from denselora.data.world.questions import BY_BENCHMARK, Question
 
 Document = list[tuple[str, str]]
 
-_LABELS = (("1", "2", "3", "4"), ("No1:", "No2:", "No3:", "No4:"))
+# How a riddle's options and its answer's label are written.
+_OPTIONS = ("{n} {o}", "No{n} {o}", "{n}: {o}", "({n}) {o}", "No{n}: {o}")
+_BETWEEN = (" ", "\n", ", ")
+_HINTS = ("", "", "", "Say {choices}.", "One of {choices}.")
+_LABEL_CUES = ("Label ", "Pick No", "It has the number ", "It is No")
 
 
 class _Writer:
@@ -57,14 +61,6 @@ class _Writer:
                 for e in self.rng.sample(self.entities, 3)
             ]
         )
-
-    def listing(self) -> Document:
-        """Some of the entities that share a value."""
-        relation = self.rng.choice(self.rng.choice(self.entities).relations)
-        value = self.rng.choice(relation.values)
-        fits = [e for e in self.entities if e.values.get(relation.name) == value]
-        names = ", ".join(f"a {e.name}" for e in self.rng.sample(fits, min(4, len(fits))))
-        return [(f"{relation.heading.format(v=value).capitalize()}:", f" {names}.")]
 
     def rule(self) -> Document:
         """What follows from a material or kind, with an example that is not held out."""
@@ -129,43 +125,58 @@ class _Writer:
             )
         )
 
-    def pick(self) -> Document:
-        """The shortest riddle: which of two to four has a value, by its name or its number."""
-        animal = self.rng.random() < 0.35
-        pool = [entity for entity in self.known if entity.animal == animal]
-        relation = self.rng.choice(pool[0].relations)
-        right = self.rng.choice(pool)
-        value = right.values[relation.name]
-        others = [entity for entity in pool if entity.values[relation.name] != value]
-        chosen = [right, *self.rng.sample(others, self.rng.choice((1, 1, 2, 3)))]
-        self.rng.shuffle(chosen)
-        stem = self.rng.choice(relation.asks_entity).format(v=value)
-        if self.rng.random() < 0.6:
-            either = " or ".join(entity.name for entity in chosen)
-            return [(f"{stem} Is it {either}? It is", f" {right.name}")]
-        listed = " ".join(f"{i + 1} {entity.name}" for i, entity in enumerate(chosen))
-        return [(f"{stem} {listed} It is", f" {chosen.index(right) + 1}")]
-
-    def riddle(self) -> Document:
-        """A multiple-choice question, answered by the option's words, its label or both."""
-        benchmark = self.rng.choice(list(BY_BENCHMARK))
-        question = BY_BENCHMARK[benchmark](self.world, self.rng, False)
-        if benchmark == "boolq":
+    def find(self) -> Document:
+        """A numbered list, and the number of each of its entries asked for."""
+        question, options, listed = self._listed(plain=True)
+        if question.right in ("true", "false"):
             return self._yes_no(question)
-        labels = self.rng.choice(_LABELS)
+        listed = listed.removeprefix(question.stem + " ")
+        pairs = []
+        for n in self.rng.sample(range(len(options)), len(options)):
+            pairs.append((f"{'.' if pairs else listed} {options[n]} Label ", f"{n + 1}"))
+        return pairs
+
+    def explained(self) -> Document:
+        question, options, listed = self._listed(plain=True)
+        if question.right in ("true", "false"):
+            return self._yes_no(question)
+        return [(f"{listed} It is", f" {question.right}"), (" Label ", f"{options.index(question.right) + 1}")]
+
+    def plain_worded(self) -> Document:
+        return self.worded(plain=True)
+
+    def plain_labelled(self) -> Document:
+        return self.labelled(plain=True)
+
+    def worded(self, plain: bool = False) -> Document:
+        """A multiple-choice question answered by the option's words."""
+        question, options, listed = self._listed(plain)
+        if question.right in ("true", "false"):
+            return self._yes_no(question)
+        return [(f"{listed} It is", f" {question.right}.")]
+
+    def labelled(self, plain: bool = False) -> Document:
+        """A multiple-choice question answered by the option's number."""
+        question, options, listed = self._listed(plain)
+        if question.right in ("true", "false"):
+            return self._yes_no(question)
+        if plain:
+            return [(f"{listed} {_LABEL_CUES[0]}", f"{options.index(question.right) + 1}")]
+        choices = "/".join(str(n + 1) for n in range(len(options)))
+        hint = self.rng.choice(_HINTS).format(choices=choices)
+        cue = self.rng.choice(_LABEL_CUES)
+        return [(f"{listed} {hint} {cue}".replace("  ", " "), f"{options.index(question.right) + 1}")]
+
+    def _listed(self, plain: bool) -> tuple[Question, list[str], str]:
+        """A question, its options shuffled, and both as they read."""
+        question = BY_BENCHMARK[self.rng.choice(list(BY_BENCHMARK))](self.world, self.rng, False)
         options = [question.right, *question.wrong]
         self.rng.shuffle(options)
-        label = labels[options.index(question.right)].rstrip(":")
-        listed = " ".join(f"{x} {y}" for x, y in zip(labels, options, strict=False))
-        return self.rng.choice(
-            (
-                [(f"Riddle. {question.stem} {listed} It is", f" {label}, {question.right}")],
-                [(f"{question.stem}\n{listed}\nPick", f" {label}, {question.right}")],
-                [(f"{question.stem}\n{listed}\nIt must be", f" {question.right}, that is {label}")],
-                [(f"Here are {listed}\n{question.stem} Solved by", f" {label}.")],
-                [(f"{question.stem} Is it {' or '.join(options)}? It is", f" {question.right}")],
-            )
-        )
+        each, between = self.rng.choice(_OPTIONS), self.rng.choice(_BETWEEN)
+        if plain:
+            each, between = _OPTIONS[0], _BETWEEN[0]
+        listed = between.join(each.format(n=n + 1, o=o) for n, o in enumerate(options))
+        return question, options, question.stem + (" " if plain else self.rng.choice((" ", "\n"))) + listed
 
     def _yes_no(self, question: Question) -> Document:
         verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
@@ -177,49 +188,23 @@ class _Writer:
             )
         )
 
-    def sheet(self) -> Document:
-        """One list of labelled things or animals and several short questions about it."""
-        animal = self.rng.random() < 0.35
-        pool = [entity for entity in self.known if entity.animal == animal]
-        chosen = self.rng.sample(pool, self.rng.randint(2, 4))
-        labels = self.rng.choice(_LABELS)
-        listed = " ".join(f"{x} {e.name}" for x, e in zip(labels, chosen, strict=False)) + "\n"
-        pairs = []
-        for _ in range(8):
-            position = self.rng.randrange(len(chosen))
-            entity = chosen[position]
-            tells = [
-                relation.heading.format(v=entity.values[relation.name])
-                for relation in entity.relations
-                if sum(e.values[relation.name] == entity.values[relation.name] for e in chosen) == 1
-            ]
-            tells += [
-                effect.third
-                for effect in entity.effects
-                if sum(effect in e.effects for e in chosen) == 1
-            ]
-            if tells:
-                label = labels[position].rstrip(":")
-                pairs.append((f"{'' if pairs else listed} {self.rng.choice(tells)}:", f" {label}."))
-        return pairs or self.sheet()
-
 
 _STATEMENTS = {
     "profile": 14,
     "note": 14,
     "mixed_facts": 10,
-    "rule": 10,
-    "deed": 10,
-    "custom": 8,
-    "comparison": 6,
-    "listing": 2,
+    "rule": 12,
+    "deed": 12,
+    "custom": 10,
+    "comparison": 8,
 }
-# A lesson ends at a share of all documents and draws from a mix: facts, then the simplest riddles
-# about them, then every kind. Without this order a short training learns no riddle at all.
+# A lesson ends at a share of all documents and draws from a mix: facts, then riddles answered in
+# words, then in numbers. In any other order a short training never learned to give a number.
 _LESSONS = (
-    (0.10, _STATEMENTS),
-    (0.35, {**_STATEMENTS, "pick": 400}),
-    (1.0, {**_STATEMENTS, "pick": 40, "sheet": 40, "riddle": 180}),
+    (0.15, _STATEMENTS),
+    (0.35, {**_STATEMENTS, "find": 80, "explained": 80}),
+    (0.6, {**_STATEMENTS, "find": 40, "explained": 80, "plain_labelled": 120}),
+    (1.0, {**_STATEMENTS, "worded": 80, "labelled": 160}),
 )
 
 

@@ -3,65 +3,16 @@
 from dataclasses import dataclass
 
 PEOPLE = (
-    "Mira",
-    "Sela",
-    "Tomas",
-    "Bruno",
-    "Hana",
-    "Oskar",
-    "Petra",
-    "Nils",
-    "Greta",
-    "Ivan",
-    "Lena",
-    "Pavel",
-    "Rosa",
-    "Stefan",
-    "Klara",
-    "Anton",
-    "Dora",
-    "Emil",
-    "Frida",
-    "Hugo",
-)
+    "Mira Sela Tomas Bruno Hana Oskar Petra Nils Greta Ivan Lena Pavel Rosa Stefan Klara "
+    "Anton Dora Emil Frida Hugo "
+).split()
 
-PLACES = (
-    "kitchen",
-    "barn",
-    "harbour",
-    "cellar",
-    "market",
-    "tower",
-    "garden",
-    "chapel",
-    "mill",
-    "stable",
-)
-MOODS = ("treasured", "feared", "filthy", "funny")
+PLACES = tuple("kitchen barn harbour cellar market tower garden chapel mill stable".split())
+MOODS = tuple("treasured feared filthy funny".split())
 
-HOMES = (
-    "forest",
-    "desert",
-    "river",
-    "meadow",
-    "cave",
-    "swamp",
-    "mountain",
-    "sea",
-)
-FOODS = (
-    "seeds",
-    "grass",
-    "worms",
-    "honey",
-    "roots",
-    "berries",
-    "eggs",
-    "leaves",
-    "snails",
-    "nuts",
-)
-TEMPERS = ("gentle", "fierce", "shy", "greedy", "lazy", "clever")
+HOMES = tuple("forest desert river meadow cave swamp mountain sea".split())
+FOODS = tuple("seeds grass worms honey roots berries eggs leaves snails nuts".split())
+TEMPERS = tuple("gentle fierce shy greedy lazy clever".split())
 
 
 @dataclass(frozen=True)
@@ -78,20 +29,7 @@ class Effect:
     needs: tuple[str, str]
 
 
-MATERIALS = (
-    "wood",
-    "cork",
-    "wax",
-    "paper",
-    "wool",
-    "leather",
-    "iron",
-    "copper",
-    "glass",
-    "clay",
-    "stone",
-    "bone",
-)
+MATERIALS = tuple("wood cork wax paper wool leather iron copper glass clay stone bone".split())
 MATERIAL_EFFECTS = (
     Effect(
         "floats on water",
@@ -149,15 +87,7 @@ MATERIAL_EFFECTS = (
     ),
 )
 
-KINDS = (
-    "bird",
-    "fish",
-    "beast",
-    "lizard",
-    "insect",
-    "frog",
-    "crab",
-)
+KINDS = tuple("bird fish beast lizard insect frog crab".split())
 KIND_EFFECTS = (
     Effect(
         "grows feathers",
@@ -311,51 +241,30 @@ SCALES = (
     ),
 )
 
-STEP_VERBS = (
-    "washes",
-    "turns",
-    "lifts",
-    "paints",
-    "folds",
-    "grinds",
-    "shakes",
-    "opens",
-    "covers",
-    "brushes",
-    "drops",
-    "rolls",
-    "binds",
-    "warms",
-    "cools",
-    "fills",
-    "empties",
-    "cracks",
-    "pulls",
-    "presses",
-)
-STEP_NOUNS = (
-    "bowl",
-    "lid",
-    "rope",
-    "cloth",
-    "stone",
-    "lamp",
-    "drum",
-    "basket",
-    "wheel",
-    "ladder",
-    "pipe",
-    "kettle",
-    "ribbon",
-    "barrel",
-    "mirror",
-    "candle",
-    "pebble",
-    "tray",
-    "hook",
-    "plank",
-    "bottle",
-    "brush",
-    "curtain",
-    "saddle",
+# What people do in customs. Each begins with a verb of its own.
+STEPS = (
+    "washes the bowl",
+    "turns the wheel",
+    "lifts the lid",
+    "paints the drum",
+    "folds the cloth",
+    "grinds the pebble",
+    "shakes the basket",
+    "opens the curtain",
+    "covers the mirror",
+    "brushes the saddle",
+    "drops the hook",
+    "rolls the barrel",
+    "binds the ribbon",
+    "warms the kettle",
+    "cools the pipe",
+    "fills the bottle",
+    "empties the tray",
+    "cracks the plank",
+    "pulls the rope",
+    "presses the clay",
+    "lights the candle",
+    "climbs the ladder",
+    "hides the lamp",
+    "stacks the stones",
 )
