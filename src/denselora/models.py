@@ -45,7 +45,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
     Padding is on the left, so that generation continues every row at its end. The pad id is 0, as
     in the authors' scripts; nothing reads it, because padding is always masked and carries no
-    label. BOS is whatever the tokenizer adds by itself (LLaMA: yes; SmolLM2: no).
+    label. BOS is whatever the tokenizer adds by itself (LLaMA: yes; SmolLM2: no). EOS is for
+    training to append; a tokenizer that ends every text with it would end the prompts too.
+
+    Don't save this tokenizer: in LLaMA-3 id 0 is "!", which a reloaded copy takes for padding and
+    leaves out of decoded text.
+
+    Raises UserError where there is no tokenizer, it has no EOS or it appends EOS by itself.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
@@ -54,6 +60,11 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     tokenizer.pad_token_id = 0
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.path={path}: its tokenizer has no EOS token; training needs one")
+    if tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id:
+        raise UserError(
+            f"model.path={path}: its tokenizer ends every text with EOS, prompts too; take EOS out "
+            "of the post_processor in tokenizer.json"
+        )
     return tokenizer
 
 

@@ -87,3 +87,16 @@ def test_logits_are_asked_for_only_where_they_count():
     weighted_loss(Model(), collate([row], pad_id=0, weights=[1.0]))
     assert seen == [5]  # four labels, and the last position, which predicts nothing
     assert counted(row) == 4
+
+
+def test_nothing_reads_the_pad_id():
+    rows = [Rows()[number] for number in (0, 3)]
+    losses, grads = [], []
+    for pad_id in (0, 77):
+        model = adapted_llama()
+        loss = weighted_loss(model, collate(rows, pad_id, weights=[0.5, 0.5]))
+        loss.backward()
+        losses.append(loss.detach())
+        grads.append([p.grad for p in model.parameters() if p.requires_grad])
+    assert torch.equal(*losses)
+    assert all(torch.equal(one, other) for one, other in zip(*grads, strict=True))
