@@ -5,12 +5,13 @@ also sees the documents before its own, took several times as long to learn the 
 """
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import nn
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -21,4 +22,130 @@ from transformers import (
 from denselora.data.dataset import IGNORED
 from denselora.data.order import Schedule
 from denselora.data.world.text import Document
-from denselora.training.loop import Loop, Progress
+from denselora.training.batches import Batches
+from denselora.training.checkpoint import Checkpoints, read_state
+from denselora.training.loop import Loop
+from denselora.training.settings import Settings
+from denselora.training.signals import Stopped, asked_to_stop
+from denselora.training.state import Progress, State
+from denselora.training.weights import load_weights, save_weights
+
+DECAY_SHARE = 0.3  # of the steps, at the end, in which the learning rate goes down to 0
+
+
+class InOrder(Schedule):
+    """Batches in the order of the text, which goes from easy to hard."""
+
+    def __getitem__(self, step: int) -> list[int]:
+        return list(range(step * self.batch, (step + 1) * self.batch))
+
+
+def new_base(vocabulary: int, seed: int) -> LlamaForCausalLM:
+    """An untrained base in LLaMA-3's shape: grouped-query attention, an output head of its own."""
+    set_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=192,
+            intermediate_size=512,
+            num_hidden_layers=4,
+            num_attention_heads=6,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            rms_norm_eps=1e-5,
+            initializer_range=0.05,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    )
+    # wide enough to tell hundreds of invented names apart from the first step on
+    nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
+    return model
+
+
+def encode(texts: list[Document], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int]]]:
+    """One row for each document, BOS first; what is given carries no loss."""
+    parts = [part for document in texts for pair in document for part in pair]
+    ids = iter(tokenizer(parts, add_special_tokens=False)["input_ids"])
+    rows = []
+    for document in texts:
+        row = {"input_ids": [tokenizer.bos_token_id], "labels": [IGNORED]}
+        for _ in document:
+            given, told = next(ids), next(ids)
+            row["input_ids"] += given + told
+            row["labels"] += [IGNORED] * len(given) + told
+        rows.append(row)
+    return rows
+
+
+def pretrain(
+    model: LlamaForCausalLM,
+    rows: list[dict[str, list[int]]],
+    settings: Settings,
+    folder: Path,
+) -> dict[str, Any]:
+    """Train the base in place on rows, in their order; checkpoints go into folder.
+
+    Goes on from the newest checkpoint there. Returns what the card says: parameters, steps,
+    documents, tokens, seconds, and the loss in nats over the last fiftieth of the steps.
+
+    Raises Stopped once saved after SIGTERM or SIGUSR1.
+    """
+    accelerator = Accelerator(cpu=True)
+    steps = settings.steps(len(rows))
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=(0.9, 0.95),
+        weight_decay=settings.weight_decay,
+    )
+    decay = int(steps * DECAY_SHARE)
+    scheduler = get_wsd_schedule(
+        optimizer,
+        num_warmup_steps=settings.warmup_steps,
+        num_decay_steps=decay,
+        num_training_steps=steps,
+        decay_type="linear",
+    )
+    checkpoints = Checkpoints(folder, settings.keep_checkpoints)
+    resumed = checkpoints.latest()
+    saved = read_state(resumed) if resumed else None
+    if resumed:
+        load_weights(model, resumed)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    state = State(
+        accelerator,
+        prepared,
+        optimizer,
+        scheduler,
+        Progress(rows_per_pass=settings.micro_batch_size),
+    )
+    losses: list[float] = []
+    if saved:
+        state.restore(saved, resumed)
+        losses = [float(loss) for loss in saved["metrics"].split()]
+
+    def save() -> None:
+        content = state.collect("\n".join(map(str, losses)))
+        checkpoints.save(state.progress.step, lambda to: save_weights(model, to), content)
+
+    schedule = InOrder(range(len(rows)), 0, settings.global_batch_size)
+    batches = Batches(rows, schedule, "token_mean", settings.micro_batch_size, 1, 0)
+    with asked_to_stop() as stop:
+        loop = Loop(
+            state, batches, [], settings, steps,
+            lambda metrics: losses.append(metrics["loss_nats"]),
+            save, stop, time.perf_counter,
+        )  # fmt: skip
+        if loop.run():
+            raise Stopped(state.progress.step, folder, tell=True)
+    last = losses[-max(1, steps // 50) :]
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "steps": steps,
+        "documents": steps * settings.global_batch_size,
+        "tokens": state.progress.tokens,
+        "seconds": round(state.progress.seconds),
+        "loss_nats": round(sum(last) / len(last), 4),
+    }

@@ -1,48 +1,60 @@
 """data/mini: the world's benchmarks, its tokenizer and its base, written from the seed alone."""
 
-import json
+import random
 from pathlib import Path
 
-from transformers import PreTrainedTokenizerBase
+from omegaconf import DictConfig, OmegaConf
 
-from denselora.data.world.base import Pretraining, encode, new_base, pretrain
+from denselora.data.world.base import encode, new_base, pretrain
 from denselora.data.world.benchmarks import make_benchmarks
-from denselora.data.world.facts import World
+from denselora.data.world.facts import World, make_world
 from denselora.data.world.text import as_text, documents
 from denselora.data.world.tokenizer import train_tokenizer
+from denselora.folders import check_writable, write_json
+from denselora.training.settings import Settings
+
+SAMPLE = 20_000  # documents that the tokenizer is trained on
 
 
-def write_benchmarks(world: World, folder: Path) -> None:
-    """Write train.json and <benchmark>/test.json in the layout of LLM-Adapters."""
+def make_mini(cfg: DictConfig) -> None:
+    """Write the folder that cfg names; an interrupted pretraining goes on where it stopped.
+
+    Raises UserError for an impossible number or a folder that can't be written.
+    """
+    folder = Path(cfg.folder)
+    settings = Settings.from_config(OmegaConf.to_container(cfg.trainer, resolve=True))
+    check_writable(folder, "folder")
+    world = make_world(cfg.seed)
+    prompts = write_benchmarks(world, folder)
+    write_base(world, prompts, settings, folder / "base", Path(cfg.checkpoints))
+
+
+def write_benchmarks(world: World, folder: Path) -> list[str]:
+    """Write train.json and <benchmark>/test.json in the layout of LLM-Adapters.
+
+    Returns the instructions of the training rows.
+    """
     train, tests = make_benchmarks(world)
-    _write(folder / "train.json", train)
-    for benchmark, rows in tests.items():
-        _write(folder / benchmark / "test.json", rows)
+    for name, rows in {"train": train, **{f"{name}/test": rows for name, rows in tests.items()}}.items():
+        file = folder / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, rows)
+    return [row["instruction"] for row in train]
 
 
 def write_base(
-    world: World, prompts: list[str], folder: Path, numbers: Pretraining | None = None
-) -> dict:
+    world: World, prompts: list[str], settings: Settings, folder: Path, checkpoints: Path
+) -> None:
     """Pretrain the base from the world's text and save it as a folder for from_pretrained.
 
-    prompts: how a few rows look as training text, so that the tokenizer knows those words whole.
-    Returns the figures of `pretrain`, which also stand in pretraining.json there.
+    prompts: text besides the world's own that the tokenizer is to know. Figures of the
+    pretraining go into pretraining.json.
     """
-    numbers = numbers or Pretraining()
-    text = documents(world, numbers.steps * numbers.batch)
-    tokenizer = train_tokenizer([*map(as_text, text[-20_000:]), *prompts])
+    text = documents(world, settings.max_steps * settings.global_batch_size)
+    sample = random.Random(world.seed).sample(text, min(SAMPLE, len(text)))
+    tokenizer = train_tokenizer([*map(as_text, sample), *prompts])
     model = new_base(len(tokenizer), world.seed)
-    figures = pretrain(model, encode(text, tokenizer), numbers)
-    _save(model, tokenizer, folder)
-    (folder / "pretraining.json").write_text(json.dumps(figures, indent=2) + "\n")
-    return figures
-
-
-def _save(model, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    figures = pretrain(model, encode(text, tokenizer), settings, checkpoints)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _write(file: Path, rows: list[dict[str, str]]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(rows, indent=1) + "\n")
+    write_json(folder / "pretraining.json", {"seed": world.seed} | figures)

@@ -16,11 +16,8 @@ from denselora.data.world.questions import BY_BENCHMARK, Question
 
 Document = list[tuple[str, str]]
 
-# How a riddle's options and its answer's label are written.
-_OPTIONS = ("{n} {o}", "No{n} {o}", "{n}: {o}", "({n}) {o}", "No{n}: {o}")
-_BETWEEN = (" ", "\n", ", ")
-_HINTS = ("", "", "", "Say {choices}.", "One of {choices}.")
-_LABEL_CUES = ("Label ", "Pick No", "It has the number ", "It is No")
+# How a riddle's options are numbered. A digit never follows a space: it would be another token.
+_OPTIONS = (" No{n} {o}", " No{n}: {o}", " ({n}) {o}", "\n{n} {o}", "\n{n}: {o}")
 
 
 class _Writer:
@@ -28,6 +25,8 @@ class _Writer:
         self.world = world
         self.rng = rng
         self.entities = [*world.things, *world.animals]
+        self.values = sorted({v for entity in self.entities for v in entity.values.values()})
+        self.label_share = 0.0
         self.known = [entity for entity in self.entities if not entity.held_out]
 
     def profile(self) -> Document:
@@ -125,58 +124,46 @@ class _Writer:
             )
         )
 
-    def find(self) -> Document:
-        """A numbered list, and the number of each of its entries asked for."""
-        question, options, listed = self._listed(plain=True)
-        if question.right in ("true", "false"):
-            return self._yes_no(question)
-        listed = listed.removeprefix(question.stem + " ")
-        pairs = []
-        for n in self.rng.sample(range(len(options)), len(options)):
-            pairs.append((f"{'.' if pairs else listed} {options[n]} Label ", f"{n + 1}"))
-        return pairs
+    def register(self) -> Document:
+        """A numbered list, and its entries called up by their numbers."""
+        entries = self.rng.sample(self.values, self.rng.randint(3, 8))
+        listed, numbers = self._numbered(entries)
+        calls = self.rng.sample(range(len(entries)), len(entries))
+        pairs = [(f" No{numbers[i]}:", f" {entries[i]}") for i in calls]
+        return [(f"{listed}.{pairs[0][0]}", pairs[0][1]), *pairs[1:]]
 
-    def explained(self) -> Document:
-        question, options, listed = self._listed(plain=True)
-        if question.right in ("true", "false"):
-            return self._yes_no(question)
-        return [(f"{listed} It is", f" {question.right}"), (" Label ", f"{options.index(question.right) + 1}")]
+    def fit(self) -> Document:
+        """Which of several words of all kinds goes with a name."""
+        entity = self.rng.choice(self.known)
+        right = self.rng.choice(list(entity.values.values()))
+        others = [value for value in self.values if value not in entity.values.values()]
+        options = [right, *self.rng.sample(others, self.rng.randint(1, 4))]
+        self.rng.shuffle(options)
+        listed, numbers = self._numbered(options)
+        stem = f"Which fits a {entity.name}?{listed}."
+        if self.rng.random() < self.label_share:
+            return [(f"{stem} It is No", str(numbers[options.index(right)]))]
+        return [(f"{stem} It is the", f" {right}.")]
 
-    def plain_worded(self) -> Document:
-        return self.worded(plain=True)
-
-    def plain_labelled(self) -> Document:
-        return self.labelled(plain=True)
-
-    def worded(self, plain: bool = False) -> Document:
-        """A multiple-choice question answered by the option's words."""
-        question, options, listed = self._listed(plain)
-        if question.right in ("true", "false"):
-            return self._yes_no(question)
-        return [(f"{listed} It is", f" {question.right}.")]
-
-    def labelled(self, plain: bool = False) -> Document:
-        """A multiple-choice question answered by the option's number."""
-        question, options, listed = self._listed(plain)
-        if question.right in ("true", "false"):
-            return self._yes_no(question)
-        if plain:
-            return [(f"{listed} {_LABEL_CUES[0]}", f"{options.index(question.right) + 1}")]
-        choices = "/".join(str(n + 1) for n in range(len(options)))
-        hint = self.rng.choice(_HINTS).format(choices=choices)
-        cue = self.rng.choice(_LABEL_CUES)
-        return [(f"{listed} {hint} {cue}".replace("  ", " "), f"{options.index(question.right) + 1}")]
-
-    def _listed(self, plain: bool) -> tuple[Question, list[str], str]:
-        """A question, its options shuffled, and both as they read."""
+    def riddle(self) -> Document:
+        """A multiple-choice question, answered by the option's words or its number."""
         question = BY_BENCHMARK[self.rng.choice(list(BY_BENCHMARK))](self.world, self.rng, False)
+        if question.right in ("true", "false"):
+            return self._yes_no(question)
         options = [question.right, *question.wrong]
         self.rng.shuffle(options)
-        each, between = self.rng.choice(_OPTIONS), self.rng.choice(_BETWEEN)
-        if plain:
-            each, between = _OPTIONS[0], _BETWEEN[0]
-        listed = between.join(each.format(n=n + 1, o=o) for n, o in enumerate(options))
-        return question, options, question.stem + (" " if plain else self.rng.choice((" ", "\n"))) + listed
+        listed, numbers = self._numbered(options)
+        if self.rng.random() < self.label_share:
+            return [(f"{question.stem}{listed}. It is No", str(numbers[options.index(question.right)]))]
+        return [(f"{question.stem}{listed}. It is the", f" {question.right}.")]
+
+    def _numbered(self, options: list[str]) -> tuple[str, list[int]]:
+        """The options as a list, and the number of each."""
+        numbers = list(range(1, len(options) + 1))
+        if self.rng.random() < 0.5:
+            numbers = self.rng.sample(range(1, 10), len(options))
+        each = self.rng.choice(_OPTIONS)
+        return "".join(each.format(n=n, o=o) for n, o in zip(numbers, options, strict=True)), numbers
 
     def _yes_no(self, question: Question) -> Document:
         verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
@@ -201,10 +188,10 @@ _STATEMENTS = {
 # A lesson ends at a share of all documents and draws from a mix: facts, then riddles answered in
 # words, then in numbers. In any other order a short training never learned to give a number.
 _LESSONS = (
-    (0.15, _STATEMENTS),
-    (0.35, {**_STATEMENTS, "find": 80, "explained": 80}),
-    (0.6, {**_STATEMENTS, "find": 40, "explained": 80, "plain_labelled": 120}),
-    (1.0, {**_STATEMENTS, "worded": 80, "labelled": 160}),
+    (0.25, 0.0, _STATEMENTS),
+    (0.42, 0.0, {**_STATEMENTS, "register": 80, "fit": 120}),
+    (0.65, 0.7, {**_STATEMENTS, "register": 20, "fit": 150, "riddle": 50}),
+    (1.0, 0.7, {**_STATEMENTS, "fit": 60, "riddle": 200}),
 )
 
 
@@ -213,7 +200,8 @@ def documents(world: World, count: int) -> list[Document]:
     rng = random.Random(f"{world.seed} text")
     writer = _Writer(world, rng)
     drawn: list[Document] = []
-    for end, mix in _LESSONS:
+    for end, label_share, mix in _LESSONS:
+        writer.label_share = label_share
         kinds = rng.choices(list(mix), list(mix.values()), k=round(end * count) - len(drawn))
         drawn += [getattr(writer, kind)() for kind in kinds]
     return drawn

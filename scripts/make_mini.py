@@ -1,0 +1,16 @@
+"""Make data/mini anew, benchmarks and base model: python scripts/make_mini.py folder=FOLDER."""
+
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("make_mini")
+def main(cfg: DictConfig) -> None:
+    from denselora.data.world.folder import make_mini
+
+    make_mini(cfg)
+
+
+if __name__ == "__main__":
+    main()
