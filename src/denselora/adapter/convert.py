@@ -41,9 +41,9 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
         config = PeftConfig.from_pretrained(model_or_folder)
         saved = load_peft_weights(str(model_or_folder), device="cpu")
         layers = _layers_in(saved, config)
-    if config.activation != "identity":
+    if config.activations != ("identity", "identity"):
         raise ValueError(
-            f"activation={config.activation!r} makes the update depend on the input, which no LoRA "
+            f"activations {config.activations} make the update depend on the input, which no LoRA "
             "can; only adapters trained with activation='identity' can be written as LoRA"
         )
 
