@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
@@ -231,6 +232,18 @@ def test_trackers_write_offline(start, tracker, monkeypatch, tmp_path):
     assert len(metrics(run)) == 2
     pattern = "wandb/offline-run-*/*.wandb" if tracker == "wandb" else "run/denselora/events*"
     assert list(tmp_path.glob(pattern))
+
+
+def test_wandb_groups_runs_by_experiment(workplace, script, monkeypatch, tmp_path):
+    started = {}
+    monkeypatch.setattr(Accelerator, "init_trackers", lambda *given: started.update(given[3]))
+    options = [f"model.path={workplace / 'base'}", "data=local", f"data.path={workplace / 'data'}"]
+    options += ["trainer.validation_rows=4", "trainer.max_steps=1", "trainer.global_batch_size=4"]
+    code, _, err = script(
+        "train", *options, "tracker=wandb", "experiment=table1/lora_r32", f"output_dir={tmp_path}"
+    )
+    assert code == 0, err
+    assert started["wandb"]["group"] == "table1/lora_r32"
 
 
 def test_absent_tracker_is_one_line_before_anything_is_written(start, monkeypatch, tmp_path):

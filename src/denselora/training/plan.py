@@ -73,6 +73,8 @@ def empty_model(job: Job, steps: int) -> nn.Module:
         base = AutoModelForCausalLM.from_config(config)
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
+        if job.config["adapter"]["name"] == "none":
+            return base.requires_grad_(False)
         return attach(base, job.adapter, steps)
 
 
