@@ -153,8 +153,8 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
         raise SystemExit(STOPPED)
     if code:
         raise UserError(
-            f"stopped at `python scripts/{name} {' '.join(options)}`, see above; mend it and run "
-            "the same command again to go on from there"
+            f"scripts/{name} ended with exit code {code}, see above; mend it and run the same "
+            "command again to go on from there"
         )
 
 
