@@ -108,6 +108,6 @@ def test_an_evaluation_of_other_rows_has_a_folder_of_its_own(compose):
 
 def test_runs_by_joblib_side_by_side(call, folders):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
-    code, _, err = call("hydra/launcher=joblib_gpus", "adapter=none", "evaluation.limit=1,2")
+    code, _, err = call("hydra/launcher=joblib_gpus", "adapter=none", "protocol=clean,paper")
     assert code == 0, err
     assert len(read_records(folders.results)) == 2

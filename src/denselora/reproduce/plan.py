@@ -41,7 +41,7 @@ class Announce(Callback):
                 run_script("prepare_data.py", suite)
             told = [(point, estimate(point, config.gpu)) for point in points]
             _print_plan(told, config)
-            for point in points:
+            for point in points if _lists_runs(config) else []:
                 note_plan(point.folder, point.options)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
@@ -56,13 +56,19 @@ def _points(config: DictConfig, config_name: str) -> list[Point]:
     """One for each combination; of a sweeper that makes up its own values, one to start from."""
     sweeper, task = config.hydra.sweeper, list(config.hydra.overrides.task)
     assumptions(config.gpu)
-    if not sweeper._target_.endswith("BasicSweeper"):
-        print(f"{sweeper._target_.rpartition('.')[2]} chooses {', '.join(sweeper.params)} itself")
+    if not _lists_runs(config):
+        name = sweeper._target_.rpartition(".")[2]
+        print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
         return [Point.of(compose(config_name, task), task)]
     swept = [f"{name}={values}" for name, values in (sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*swept, *task])
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return [Point.of(compose(config_name, job), job) for job in jobs]
+
+
+def _lists_runs(config: DictConfig) -> bool:
+    """Whether the sweeper's runs are known beforehand."""
+    return config.hydra.sweeper._target_.endswith("BasicSweeper")
 
 
 def _fetched(point: Point) -> str | None:
