@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+from denselora.reproduce import estimate as estimate_module
+from denselora.reproduce import plan as plan_module
 from denselora.reproduce import point as point_module
 from denselora.reproduce.estimate import estimate
 from denselora.results.record import read_records
@@ -87,6 +89,14 @@ def test_a_signal_reaches_the_step_and_ends_with_75(monkeypatch, tmp_path):
         point_module.run_script("slow.py")
     assert stopped.value.code == 75
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders):
+    monkeypatch.setitem(estimate_module.GPUS, "A100", (312, 0))
+    for module in (point_module, plan_module):
+        monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
+    _, out, _ = call("gpu=A100")
+    assert "More than one A100 holds" in out
 
 
 def test_estimates_grow_with_rows_and_shrink_with_speed(compose):

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from denselora.entry_point import told_in_one_line
 from denselora.models import check_access
-from denselora.reproduce.estimate import Estimate, assumptions, estimate
+from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.point import Point, run_script
 from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import read_published
@@ -112,6 +112,12 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
         + assumptions(config.gpu),
         highlight=False,
     )
+    if most > GPUS[config.gpu][1]:
+        console.print(
+            f"More than one {config.gpu} holds: rows of a pass will be halved when memory runs out; "
+            "trainer.gradient_checkpointing=true needs less",
+            highlight=False,
+        )
 
 
 def _published_percent(point: Point, expected: Estimate, published) -> str:
