@@ -114,7 +114,7 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
     )
     if most > GPUS[config.gpu][1]:
         console.print(
-            f"More than one {config.gpu} holds: rows of a pass will be halved when memory runs out; "
+            f"More than one {config.gpu} holds: a pass then halves its rows as memory runs out; "
             "trainer.gradient_checkpointing=true needs less",
             highlight=False,
         )
