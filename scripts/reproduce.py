@@ -1,15 +1,16 @@
-"""Train, evaluate, tabulate: python scripts/reproduce.py experiments=[table1/NAME]."""
+"""Train, evaluate, tabulate: python scripts/reproduce.py experiment=table1/NAME seed=42,43."""
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
 
 
 @entry_point("reproduce")
-def main(cfg: DictConfig) -> None:
-    from denselora.reproduce import reproduce
+def main(cfg: DictConfig) -> float | None:
+    from denselora.reproduce.point import Point
 
-    reproduce(cfg)
+    return Point.of(cfg, list(HydraConfig.get().overrides.task)).carry_out()
 
 
 if __name__ == "__main__":

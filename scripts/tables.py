@@ -10,6 +10,7 @@ from denselora.entry_point import entry_point
 @entry_point("tables")
 def main(cfg: DictConfig) -> None:
     from denselora.folders import check_writable
+    from denselora.results.artifact import log_files
     from denselora.results.figures import write_figures
     from denselora.results.published import read_published
     from denselora.results.record import read_records
@@ -26,6 +27,8 @@ def main(cfg: DictConfig) -> None:
     tables = write_tables(records, published, folder / "tables")
     figures, left_out = write_figures(records, published, folder / "figures")
     print(*tables, *figures, *(f"no figure {line}" for line in left_out), sep="\n")
+    if cfg.tracker:
+        log_files(cfg.tracker, folder, [*tables, *figures])
 
 
 if __name__ == "__main__":

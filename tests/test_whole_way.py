@@ -58,5 +58,6 @@ def test_from_config_to_table(script, model_folder, data_folder, tmp_path):
     (results / "published.yaml").write_bytes(PUBLISHED.read_bytes())
     code, out, err = script("tables", f"results_dir={results}")
     assert code == 0, err
+    assert {path.stem.split("-")[0] for path in (results / "figures").glob("change-*.png")}
     tables = "".join(file.read_text() for file in (results / "tables").glob("*.md"))
     assert "DenseLoRA" in tables and "–" in tables

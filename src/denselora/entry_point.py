@@ -8,7 +8,9 @@ from collections.abc import Callable
 from contextlib import contextmanager
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -26,18 +28,30 @@ def entry_point(config_name: str) -> Callable:
             composed = hydra.main(
                 version_base="1.3", config_path="../configs", config_name=config_name
             )
-            with _told_in_one_line():  # what Hydra finds
-                composed(
-                    _told_in_one_line()(main)
-                )()  # what main finds, before Hydra comments on it
+            with told_in_one_line():  # what Hydra finds
+                composed(_task(main))()
 
         return run
 
     return decorate
 
 
+def _task(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """What main finds, told before Hydra comments on it; in a sweep the other runs go on first."""
+
+    @functools.wraps(main)
+    def task(cfg: DictConfig):
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return main(cfg)
+        with told_in_one_line():
+            return main(cfg)
+
+    return task
+
+
 @contextmanager
-def _told_in_one_line():
+def told_in_one_line():
+    """End the process on a user's mistake, with one line on stderr and its exit code."""
     try:
         yield
     except UserError as error:

@@ -1,5 +1,6 @@
 """Puts the configured method on a base model: DenseLoRA, a PEFT baseline, or full fine-tuning."""
 
+from functools import partial
 from typing import Any
 
 import peft
@@ -15,8 +16,8 @@ from denselora.models import count_parameters
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
 
 
-def attach(model: PreTrainedModel, adapter: DictConfig) -> nn.Module:
-    """The model with the adapter of the config group `adapter`, ready to train.
+def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module:
+    """The model with the adapter of the config group `adapter`, ready to train for `steps` steps.
 
     Raises UserError if the group names no method to train, holds an impossible value, or targets
     modules that the model doesn't have.
@@ -30,12 +31,33 @@ def attach(model: PreTrainedModel, adapter: DictConfig) -> nn.Module:
         return model.requires_grad_(True)
     try:
         config = instantiate(adapter.peft, _convert_="all")
+        if isinstance(config, partial):
+            config = config(steps)
         config.task_type = "CAUSAL_LM"
         return peft.get_peft_model(model, config)
     except InstantiationException as error:
         raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
     except (ValueError, TypeError) as error:
         raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+
+
+def adalora_config(
+    steps: int, r: int, warmup_share: float, final_share: float, **fields: Any
+) -> peft.AdaLoraConfig:
+    """AdaLoRA's schedule over the run's steps: r a matrix in the mean at its end, 1.5 r before.
+
+    Nothing is pruned in the first `warmup_share` of the steps; in the last `final_share` the
+    pattern stays. fields: PEFT's.
+    """
+    return peft.AdaLoraConfig(
+        target_r=r,
+        init_r=round(1.5 * r),
+        total_step=steps,
+        tinit=int(warmup_share * steps),
+        tfinal=int(final_share * steps),
+        deltaT=10,
+        **fields,
+    )
 
 
 def describe(model: nn.Module, adapter: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,9 @@ from denselora import DenseLoraConfig
         ("denselora_dropout", 1.0),
         ("denselora_dropout", -0.1),
         ("activation", "tanh"),
+        ("decoder_activation", "tanh"),
+        ("dropout_at", ["output"]),
+        ("core_init", "zero"),
         ("share", "all"),
         ("bias", "some"),
         ("layers_pattern", "layers"),
@@ -36,6 +39,15 @@ def test_layer_indices_with_a_regular_expression_are_refused():
 def test_alpha_is_twice_r_by_default_as_in_the_paper():
     assert DenseLoraConfig(r=8).denselora_alpha == 16
     assert DenseLoraConfig(r=8, denselora_alpha=8).denselora_alpha == 8
+
+
+def test_activation_and_dropout_stand_in_every_place_unless_told():
+    config = DenseLoraConfig(denselora_dropout=0.1)
+    assert (config.activations, config.dropouts) == (("gelu", "gelu"), (0.1, 0.1, 0.1))
+    config = DenseLoraConfig(
+        activation="identity", decoder_activation="gelu", dropout_at=["encoded"]
+    )
+    assert (config.activations, config.dropouts) == (("identity", "gelu"), (0, 0.05, 0))
 
 
 def test_targets_that_match_nothing_are_refused_by_name(llama):

@@ -5,7 +5,13 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from denselora.adapter.layer import ACTIVATIONS, DenseLoraLayer, denselora_delta
+from denselora.adapter.layer import (
+    ACTIVATIONS,
+    CORES,
+    DROPOUTS,
+    DenseLoraLayer,
+    denselora_delta,
+)
 from tests.conftest import adapted_llama, denselora_config, train
 
 
@@ -62,7 +68,9 @@ def test_layer_is_the_equation_forward_and_backward(steps):
 def test_delta_is_differentiable_in_every_argument():
     branch = random_branch()
     assert torch.autograd.gradcheck(
-        lambda x, E, M, D: denselora_delta(x, E, M, D, 2.0, "gelu", 0.0, True),
+        lambda x, E, M, D: denselora_delta(
+            x, E, M, D, 2.0, ("gelu", "gelu"), (0.0, 0.0, 0.0), True
+        ),
         tuple(branch.values()),
     )
 
@@ -86,7 +94,9 @@ def test_dropout_acts_on_input_encoded_vector_and_output():
     p, in_, r, out = 0.5, 64, 1, 4096
     E, M, D = torch.ones(r, in_) / in_, torch.ones(r, r), torch.ones(out, r)
     torch.manual_seed(0)
-    delta = denselora_delta(torch.ones(256, in_), E, M, D, 1.0, "identity", p, True)
+    delta = denselora_delta(
+        torch.ones(256, in_), E, M, D, 1.0, ("identity", "identity"), (p, p, p), True
+    )
     # encoded vector: r = 1, so about half of the rows are zero throughout
     dead_rows = (delta == 0).all(dim=1)
     assert abs(dead_rows.float().mean() - p) < 0.1
@@ -182,3 +192,38 @@ def test_adapter_is_fp32_on_a_half_precision_base_and_keeps_its_output_dtype(lla
     train(model, tokens)
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert model(tokens).logits.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("number, place", enumerate(DROPOUTS))
+def test_each_dropout_can_stand_alone(number, place):
+    options = {"denselora_dropout": 0.5, "dropout_at": [place], "init_weights": False}
+    layer = one_layer(**options)[1].train()
+    x = torch.randn(3, 7)
+    E, M, D = (matrix.weight for matrix in layer.matrices("default"))
+    torch.manual_seed(1)
+    delta = layer(x) - layer.base_layer(x)
+    torch.manual_seed(1)
+    drop = [lambda t: t] * 3
+    drop[number] = lambda t: torch.dropout(t, 0.5, True)
+    z = drop[1](gelu(drop[0](x) @ E.T))
+    torch.testing.assert_close(delta, 2 * drop[2](gelu(z @ M.T @ D.T)))
+
+
+def test_an_activation_can_stand_after_the_encoder_alone_or_the_decoder_alone():
+    x = torch.randn(3, 7)
+    for activation, decoder in (("gelu", "identity"), ("identity", "gelu")):
+        options = {"activation": activation, "decoder_activation": decoder, "init_weights": False}
+        _, layer = one_layer(**options)
+        E, M, D = (matrix.weight for matrix in layer.matrices("default"))
+        z = ACTIVATIONS[activation](x @ E.T)
+        expected = 2 * ACTIVATIONS[decoder](z @ M.T @ D.T)
+        torch.testing.assert_close(layer(x) - layer.base_layer(x), expected)
+        with pytest.raises(ValueError, match="no weight can hold it"):
+            layer.get_delta_weight("default")
+
+
+def test_core_starts_as_told():
+    cores = {init: one_layer(core_init=init)[1].denselora_core["default"].weight for init in CORES}
+    torch.testing.assert_close(cores["identity"], torch.eye(4))
+    torch.testing.assert_close(cores["orthogonal"] @ cores["orthogonal"].T, torch.eye(4))
+    assert cores["kaiming"].abs().max() <= 0.5  # 1 / sqrt(r), by a = sqrt(5)

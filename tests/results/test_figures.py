@@ -18,7 +18,11 @@ from denselora.results.figures import write_figures
 from denselora.results.heatmaps import draw_change
 from denselora.results.published import read_published
 from denselora.results.record import read_records
-from denselora.results.training_curves import draw_training, read_losses
+from denselora.results.training_curves import (
+    best_of_each_method,
+    draw_training,
+    read_losses,
+)
 from tests.results.records import make_record, save
 from tests.results.test_blocks import REAL
 from tests.results.test_published import PUBLISHED
@@ -149,9 +153,25 @@ def test_bad_metrics_are_told_with_file_and_line(tmp_path, line):
 def test_training_curve_ends_in_the_mean_of_the_last_twentieth(tmp_path, published):
     save(tmp_path, make_record(run_id="a", metrics_file="a/metrics.jsonl"))
     write_metrics(tmp_path / "runs/a/metrics.jsonl", [9.0] * 38 + [2.0, 1.0])
-    points = data(draw_training(block_of(*read_records(tmp_path)), published).axes[0])
-    assert points["DenseLoRA r=16"][-1] == (40, 1.5)
-    assert points["DenseLoRA, validation"][-1] == (40, 2.0)
+    (axes,) = draw_training(block_of(*read_records(tmp_path)), published).axes
+    assert data(axes)["DenseLoRA r=16"][-1] == (40, 1.5)
+    (validation,) = [line for line in axes.lines if line.get_linestyle() == "None"][:1]
+    assert tuple(validation.get_xydata()[-1]) == (40, 2.0)
+
+
+def test_training_curves_and_heat_maps_are_of_each_methods_best_row(tmp_path, published):
+    for number, rate in enumerate((0.1, 0.2, 0.3)):
+        name = f"run{number}"
+        file = f"{name}/metrics.jsonl"
+        config = {"trainer": {"learning_rate": rate}}
+        save(tmp_path, make_record(correct=rate, config=config, run_id=name, metrics_file=file))
+        write_metrics(tmp_path / "runs" / file, [3.0, rate])
+    block = block_of(*read_records(tmp_path))
+    (best,) = best_of_each_method(block, "metrics_file")
+    assert best.records[0].run_id == "run2"
+    assert best_of_each_method(block, "change_file") == []
+    (axes,) = draw_training(block, published).axes
+    assert legend(axes) == ["DenseLoRA r=16", "validation"]
 
 
 def test_heat_map_shows_every_layer_and_module(tmp_path, published):

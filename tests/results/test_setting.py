@@ -7,6 +7,13 @@ def test_seed_and_folder_are_no_setting():
     assert one == setting_of(make_record(seed=1, config={"output_dir": "b", "resume": True}))
 
 
+def test_seeds_that_follow_the_seed_are_no_setting_and_others_are():
+    follow = [make_record(seed=s, config={"seed_init": s, "seed_data": s}) for s in (1, 2)]
+    assert setting_of(follow[0]) == setting_of(follow[1])
+    own = setting_of(make_record(seed=1, config={"seed_init": 1, "seed_data": 7}))
+    assert own["seed_data"] == "7" and "seed_init" not in own
+
+
 def test_nested_config_is_part_of_the_setting():
     setting = setting_of(make_record(config={"adapter": {"peft": {"share": "none"}}}))
     assert setting["adapter.peft.share"] == "none"

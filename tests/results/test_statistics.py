@@ -32,6 +32,13 @@ def test_mean_interval_of_one_benchmark_is_its_own():
     assert mean_interval([0.7], [wilson(7, 10)]) == pytest.approx(wilson(7, 10))
 
 
+@pytest.mark.parametrize("right", [False, True])
+def test_mean_interval_holds_fractions_whatever_the_rounding(right):
+    for n in range(1, 60):
+        low, high = mean_interval([float(right)] * 8, [wilson(n * right, n)] * 8)
+        assert 0 <= low <= high <= 1
+
+
 def test_mean_of_all_wrong_benchmarks_is_still_uncertain():
     low, high = mean_interval([0.0, 0.0], [wilson(0, 20)] * 2)
     assert low == pytest.approx(0)

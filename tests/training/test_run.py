@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from denselora.errors import UserError
+from denselora.results.change import read_change
 from denselora.results.record import Training
 from denselora.training import loop as loop_module
 from denselora.training.folder import RunFolder
@@ -232,6 +234,18 @@ def test_trackers_write_offline(start, tracker, monkeypatch, tmp_path):
     assert list(tmp_path.glob(pattern))
 
 
+def test_wandb_groups_runs_by_experiment(workplace, script, monkeypatch, tmp_path):
+    started = {}
+    monkeypatch.setattr(Accelerator, "init_trackers", lambda *given: started.update(given[3]))
+    options = [f"model.path={workplace / 'base'}", "data=local", f"data.path={workplace / 'data'}"]
+    options += ["trainer.validation_rows=4", "trainer.max_steps=1", "trainer.global_batch_size=4"]
+    code, _, err = script(
+        "train", *options, "tracker=wandb", "experiment=table1/lora_r32", f"output_dir={tmp_path}"
+    )
+    assert code == 0, err
+    assert started["wandb"]["group"] == "table1/lora_r32"
+
+
 def test_absent_tracker_is_one_line_before_anything_is_written(start, monkeypatch, tmp_path):
     monkeypatch.setattr("denselora.training.job.TRACKERS", {"wandb": lambda: False})
     with pytest.raises(UserError, match="pip install wandb"):
@@ -276,3 +290,56 @@ def test_a_mistake_is_told_and_nothing_written(start, override, message, tmp_pat
 def test_outcome_has_exactly_the_records_keys(whole_run):
     optional = {f.name for f in dataclasses.fields(Training)}
     assert training(whole_run).keys() <= optional
+
+
+@pytest.mark.parametrize("adapter", ["lora", "dora", "vera", "lokr", "adalora"])
+def test_every_baseline_stopped_and_continued_ends_as_if_it_never_was(
+    workplace, tmp_path, monkeypatch, adapter
+):
+    """AdaLoRA's importance scores and pattern, too, are in the checkpoint."""
+    options = (f"adapter={adapter}", "adapter.r=4")
+    whole = tmp_path / "whole"
+    train(train_config(workplace, f"output_dir={whole}", *options))
+    assert metrics(whole)[-1]["loss_nats"] != metrics(whole)[0]["loss_nats"]
+    run = f"output_dir={tmp_path / 'run'}"
+    at_step(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Stopped):
+        train(train_config(workplace, run, *options))
+    monkeypatch.undo()
+    train(train_config(workplace, run, "resume=true", *options))
+    assert adapter_bytes(tmp_path / "run") == adapter_bytes(whole)
+    assert metrics(tmp_path / "run") == metrics(whole)
+
+
+def test_adalora_prunes_to_r_in_the_mean(workplace, tmp_path):
+    train(train_config(workplace, f"output_dir={tmp_path}/run", "adapter=adalora", "adapter.r=4"))
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    values = torch.cat([w.flatten() for key, w in weights.items() if "lora_E" in key])
+    assert len(values) == 6 * 10  # 1.5 r, five modules in two layers
+    assert (values != 0).sum() == 4 * 10
+
+
+@pytest.mark.parametrize(
+    ("adapter", "names", "from_zero"),
+    [
+        ("denselora", {"M.1.q_proj", "E.v_proj", "D.v_proj"}, ("D.v_proj", "decoder.v_proj")),
+        ("lora", {"A.0.k_proj", "B.1.up_proj"}, ("B.1.up_proj", "1.mlp.up_proj.lora_B")),
+    ],
+)
+def test_how_far_each_matrix_moved_is_written_also_after_a_stop(
+    workplace, tmp_path, monkeypatch, adapter, names, from_zero
+):
+    options = (f"output_dir={tmp_path / 'run'}", f"adapter={adapter}", "adapter.r=4")
+    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Stopped):
+        train(train_config(workplace, *options))
+    monkeypatch.undo()
+    train(train_config(workplace, *options, "resume=true"))
+    changes = read_change(tmp_path / "run/change.npz")
+    assert names <= changes.keys()
+    assert all(0 < values.max() < 0.2 for values in changes.values())  # 6 steps of 0.02
+    weights = load_file(tmp_path / "run/adapter/adapter_model.safetensors")
+    name, part = from_zero
+    (end,) = [weight for key, weight in weights.items() if part in key]
+    torch.testing.assert_close(torch.tensor(changes[name]), end.abs(), atol=1e-4, rtol=1e-3)
+    assert training(tmp_path / "run")["change_file"] == str(tmp_path / "run/change.npz")

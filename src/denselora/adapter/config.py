@@ -8,7 +8,7 @@ from numbers import Real
 from aenum import extend_enum
 from peft import PeftConfig, PeftType
 
-from denselora.adapter.layer import ACTIVATIONS
+from denselora.adapter.layer import ACTIVATIONS, CORES, DROPOUTS
 
 # PEFT 0.21 lets a method register itself, but only under a name in this closed enum.
 extend_enum(PeftType, "DENSELORA", "DENSELORA")
@@ -27,8 +27,14 @@ class DenseLoraConfig(PeftConfig):
     denselora_alpha: float | None = None
     # Dropout probability at three places: the input, the encoded vector, the decoded output.
     denselora_dropout: float = 0.05
+    # Which of the three are there: names from layer.DROPOUTS. None means all, as in the paper.
+    dropout_at: list[str] | None = None
     # After the encoder and after the decoder: a key of ACTIVATIONS. Only "identity" can be merged.
     activation: str = "gelu"
+    # After the decoder, where it is to be another one. None means the same, as in the paper.
+    decoder_activation: str | None = None
+    # How M starts: a key of CORES. The paper's is "kaiming".
+    core_init: str = "kaiming"
     # Which layers share an encoder and decoder; model.pair_names states the rule for each value.
     share: str = "module_type"
     # Start with the decoder at zero, so that a fresh adapter changes nothing; False is for tests.
@@ -63,11 +69,17 @@ class DenseLoraConfig(PeftConfig):
             raise ValueError(f"denselora_alpha must be positive, got {self.denselora_alpha!r}")
         if not isinstance(self.denselora_dropout, Real) or not 0 <= self.denselora_dropout < 1:
             raise ValueError(f"denselora_dropout must be in [0, 1), got {self.denselora_dropout!r}")
-        for name, allowed in (("activation", ACTIVATIONS), ("share", SHARE), ("bias", BIAS)):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
+        for name, values, allowed in (
+            ("activation", [self.activation], ACTIVATIONS),
+            ("decoder_activation", [self.decoder_activation or self.activation], ACTIVATIONS),
+            ("core_init", [self.core_init], CORES),
+            ("dropout_at", self.dropout_at or [], DROPOUTS),
+            ("share", [self.share], SHARE),
+            ("bias", [self.bias], BIAS),
+        ):
+            for value in values:
+                if value not in allowed:
+                    raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         if self.layers_to_transform is not None and isinstance(self.target_modules, str):
             raise ValueError(
                 "layers_to_transform needs a list of target_modules; "
@@ -75,6 +87,17 @@ class DenseLoraConfig(PeftConfig):
             )
         if self.layers_pattern and self.layers_to_transform is None:
             raise ValueError("layers_pattern does nothing without layers_to_transform; give both")
+
+    @property
+    def activations(self) -> tuple[str, str]:
+        """The activation after the encoder and that after the decoder."""
+        return self.activation, self.decoder_activation or self.activation
+
+    @property
+    def dropouts(self) -> tuple[float, float, float]:
+        """The probability of each dropout, in the order of layer.DROPOUTS."""
+        at = DROPOUTS if self.dropout_at is None else self.dropout_at
+        return tuple(self.denselora_dropout if place in at else 0.0 for place in DROPOUTS)
 
     def to_dict(self) -> dict:
         """The fields as a dictionary, with sets sorted so that the saved file is reproducible."""

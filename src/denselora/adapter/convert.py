@@ -41,9 +41,10 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
         config = PeftConfig.from_pretrained(model_or_folder)
         saved = load_peft_weights(str(model_or_folder), device="cpu")
         layers = _layers_in(saved, config)
-    if config.activation != "identity":
+    activation = next((name for name in config.activations if name != "identity"), None)
+    if activation:
         raise ValueError(
-            f"activation={config.activation!r} makes the update depend on the input, which no LoRA "
+            f"activation={activation!r} makes the update depend on the input, which no LoRA "
             "can; only adapters trained with activation='identity' can be written as LoRA"
         )
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +43,16 @@ def _identity(x: torch.Tensor) -> torch.Tensor:
 # act(0) = 0, so a fresh adapter changes nothing; act'(0) ≠ 0, so it learns.
 ACTIVATIONS = {"gelu": F.gelu, "silu": F.silu, "relu": _relu, "identity": _identity}
 
+# The dropouts, in the order of the equation: on x, on the encoded r-vector, on the decoded output.
+DROPOUTS = ("input", "encoded", "decoded")
+
+# How M starts.
+CORES = {
+    "kaiming": lambda weight: nn.init.kaiming_uniform_(weight, a=math.sqrt(5)),
+    "orthogonal": nn.init.orthogonal_,
+    "identity": nn.init.eye_,
+}
+
 
 def denselora_delta(
     x: torch.Tensor,
@@ -49,19 +60,21 @@ def denselora_delta(
     M: torch.Tensor,
     D: torch.Tensor,
     scaling: float,
-    activation: str,
-    dropout_p: float,
+    activations: tuple[str, str],
+    dropouts: tuple[float, float, float],
     training: bool,
 ) -> torch.Tensor:
     """The branch of the equation above: what the adapter adds to W0 x.
 
-    x [..., in], E [r, in], M [r, r], D [out, r] → [..., out]; ``scaling`` is α / r. In training,
-    each of the three dropouts zeroes an element with probability ``dropout_p`` and scales the rest.
+    x [..., in], E [r, in], M [r, r], D [out, r] → [..., out]; ``scaling`` is α / r. ``activations``
+    follow E and D. In training each of the ``dropouts``, in the order of DROPOUTS, zeroes an
+    element with its probability and scales the rest.
     """
-    act = ACTIVATIONS[activation]
-    z = F.dropout(act(F.linear(F.dropout(x, dropout_p, training), E)), dropout_p, training)
-    d = act(F.linear(F.linear(z, M), D))
-    return scaling * F.dropout(d, dropout_p, training)
+    after_E, after_D = (ACTIVATIONS[name] for name in activations)
+    on_x, on_z, on_d = dropouts
+    z = F.dropout(after_E(F.linear(F.dropout(x, on_x, training), E)), on_z, training)
+    d = after_D(F.linear(F.linear(z, M), D))
+    return scaling * F.dropout(d, on_d, training)
 
 
 class Matrix(nn.Module):
@@ -71,13 +84,16 @@ class Matrix(nn.Module):
     it for one of the model's.
     """
 
-    def __init__(self, rows: int, columns: int, device: torch.device, zero: bool = False):
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        device: torch.device,
+        init: Callable[[torch.Tensor], torch.Tensor] = CORES["kaiming"],
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(rows, columns, device=device, dtype=torch.float32))
-        if zero:
-            nn.init.zeros_(self.weight)
-        else:
-            nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        init(self.weight)
 
     def extra_repr(self) -> str:
         return "x".join(map(str, self.weight.shape))
@@ -93,7 +109,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
     # dictionaries, so that the tuner alone registers the shared modules: one owner for the state
     # dict, DDP and FSDP. Referring to modules, not tensors, keeps the tie when weights are moved.
     adapter_layer_names = ("denselora_core", "denselora_encoder", "denselora_decoder")
-    other_param_names = ("r", "scaling", "activation", "dropout")
+    other_param_names = ("r", "scaling", "activations", "dropouts")
 
     def __init__(self, base_layer: nn.Module, tuner_pairs: tuple[nn.ModuleDict, nn.ModuleDict]):
         """``tuner_pairs``: the tuner's encoders and decoders, by adapter name."""
@@ -115,8 +131,8 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         self._tuner_pairs = tuner_pairs
         self.r: dict[str, int] = {}
         self.scaling: dict[str, float] = {}
-        self.activation: dict[str, str] = {}
-        self.dropout: dict[str, float] = {}
+        self.activations: dict[str, tuple[str, str]] = {}
+        self.dropouts: dict[str, tuple[float, float, float]] = {}
         self._disable_adapters = False
         self.merged_adapters = []
 
@@ -124,11 +140,13 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         """Add the core of one adapter; the tuner gives it a pair once it knows all layers."""
         self.r[adapter_name] = config.r
         self.scaling[adapter_name] = config.denselora_alpha / config.r
-        self.activation[adapter_name] = config.activation
-        self.dropout[adapter_name] = config.denselora_dropout
+        self.activations[adapter_name] = config.activations
+        self.dropouts[adapter_name] = config.dropouts
         device, _ = self._get_base_layer_device_and_dtype(self.get_base_layer())
         # Under PEFT's low_cpu_mem_usage, parameters land on the meta device whatever is asked for.
-        self.denselora_core[adapter_name] = Matrix(config.r, config.r, device)
+        self.denselora_core[adapter_name] = Matrix(
+            config.r, config.r, device, CORES[config.core_init]
+        )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def matrices(self, adapter_name: str) -> tuple[Matrix, Matrix, Matrix]:
@@ -159,8 +177,8 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 M,
                 D,
                 self.scaling[name],
-                self.activation[name],
-                self.dropout[name],
+                self.activations[name],
+                self.dropouts[name],
                 self.training,
             )
             y = y + delta.to(y.dtype)
@@ -168,9 +186,10 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:
         """(α / r) · D · M · E in the layout of the base weight; ``ValueError`` if not linear."""
-        if self.activation[adapter_name] != "identity":
+        activation = next((a for a in self.activations[adapter_name] if a != "identity"), None)
+        if activation:
             raise ValueError(
-                f"adapter {adapter_name!r} has activation={self.activation[adapter_name]!r}: its "
+                f"adapter {adapter_name!r} has activation={activation!r}: its "
                 "update depends on the input, so no weight can hold it. Keep the adapter beside "
                 "the base model, or train one with activation='identity', which can be merged"
             )
@@ -229,7 +248,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 matrix.to(device)
 
     def supports_lora_conversion(self, adapter_name: str = "default") -> bool:
-        return self.activation.get(adapter_name) == "identity"
+        return self.activations.get(adapter_name) == ("identity", "identity")
 
     def __repr__(self) -> str:
         return "denselora." + super().__repr__()

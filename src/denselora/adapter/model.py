@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 
-from denselora.adapter.layer import DenseLoraLayer, Matrix
+from denselora.adapter.layer import CORES, DenseLoraLayer, Matrix
 
 
 def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]:
@@ -104,9 +104,8 @@ class DenseLoraModel(BaseTuner):
             name, core = names[path], layer.denselora_core[adapter_name].weight
             if name not in encoders:
                 encoders[name] = Matrix(config.r, layer.in_features, core.device)
-                decoders[name] = Matrix(
-                    layer.out_features, config.r, core.device, zero=config.init_weights
-                )
+                start = nn.init.zeros_ if config.init_weights else CORES["kaiming"]
+                decoders[name] = Matrix(layer.out_features, config.r, core.device, start)
                 encoders[name].requires_grad_(core.requires_grad)
                 decoders[name].requires_grad_(core.requires_grad)
             layer.denselora_encoder[adapter_name] = encoders[name]

@@ -330,9 +330,9 @@ def read_seconds(folder: Path) -> dict[str, float]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _metrics(subject: Subject) -> str | None:
-    """The training's loss curve as seen from the record; it lies beside the adapter's folder."""
-    name = subject.training["training"]["metrics_file"]
+def _beside(subject: Subject, key: str) -> str | None:
+    """A file of the training as seen from the record; it lies beside the adapter's folder."""
+    name = subject.training["training"].get(key)
     file = subject.adapter.absolute().parent / Path(name).name if name else None
     return os.path.relpath(file, subject.folder) if file and file.is_file() else None
 
@@ -381,7 +381,8 @@ def _record(
         return None
     trained = None
     if training:
-        trained = training["training"] | {"metrics_file": _metrics(subject)}
+        files = {key: _beside(subject, key) for key in ("metrics_file", "change_file")}
+        trained = training["training"] | files
     if trained and trained["collapsed"]:
         status = "collapsed"
     elif config["limit"] is None and len(results) == len(SUITES[suite]):

@@ -1,6 +1,7 @@
 """How far training moved each matrix: the summary behind the heat maps.
 
-One .npz per run, small enough to keep: for each trained matrix |end - start|, and no weights. An
+One .npz per run, small enough to keep: for each trained matrix |end - start|, in half precision and
+no weights. An
 array's name is the matrix's letter, the layer and the module, "M.12.q_proj"; LoRA's are A and B.
 DenseLoRA's pairs belong to no layer: "E.q_proj", "D.q_proj".
 """
@@ -20,17 +21,18 @@ CELLS = 64
 def write_change(
     path: Path, start: Mapping[str, np.ndarray], end: Mapping[str, np.ndarray]
 ) -> None:
-    """Write |end - start| (float32 [at most 64, at most 64]) of every matrix, by its name."""
+    """Write |end - start| (float16 [at most 64, at most 64]) of every matrix, by its name."""
+    changes = {name: np.float16(pooled(np.abs(end[name] - start[name]))) for name in end}
     # through a file object, or numpy would put .npz behind a name without it
     with path.open("wb") as file:
-        np.savez_compressed(file, **{name: pooled(np.abs(end[name] - start[name])) for name in end})
+        np.savez_compressed(file, **changes)
 
 
 def read_change(path: Path) -> dict[str, np.ndarray]:
     """Read what `write_change` wrote. Raises `UserError`, naming the file, for anything else."""
     try:
         with np.load(path) as arrays:
-            return dict(arrays)
+            return {name: np.float32(values) for name, values in arrays.items()}
     except (OSError, ValueError, BadZipFile) as error:
         raise UserError(f"{path}: not a summary of change ({error})") from error
 

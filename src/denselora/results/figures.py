@@ -20,7 +20,7 @@ from denselora.results.charts import (
 from denselora.results.heatmaps import draw_change
 from denselora.results.published import Published
 from denselora.results.record import Record
-from denselora.results.training_curves import draw_training
+from denselora.results.training_curves import best_of_each_method, draw_training
 
 STYLE = {
     "font.size": 9,
@@ -82,10 +82,8 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         yield f"low-resource-{name}", partial(draw_low_resource, block)
         yield f"granularity-{name}", partial(draw_granularity, block)
         yield f"training-{name}", partial(draw_training, block)
-        for row in block.rows:
-            training = row.records[0].training
-            if training and training.change_file:
-                yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
+        for row in best_of_each_method(block, "change_file"):
+            yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
 
 
 def _name(block: Block) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from denselora.results.record import Record
 from denselora.run_id import NOT_PART
 
+# those that aren't given their own value follow the first
+SEEDS = ("seed", "seed_init", "seed_data")
+
 # Dotted key -> value as text.
 Setting = dict[str, str]
 
@@ -17,7 +20,7 @@ def setting_of(record: Record) -> Setting:
     stack = list((record.config or {}).items())
     while stack:
         key, value = stack.pop()
-        if key == "seed" or key in NOT_PART:
+        if key in NOT_PART or (key in SEEDS and value == record.seed):
             continue
         if isinstance(value, dict):
             stack += [(f"{key}.{name}", part) for name, part in value.items()]

@@ -29,7 +29,8 @@ def mean_interval(accuracies: Sequence[float], intervals: Sequence[Interval]) ->
     p, bounds = np.asarray(accuracies), np.asarray(intervals)
     below = np.sqrt(np.sum((p - bounds[:, 0]) ** 2)) / len(p)
     above = np.sqrt(np.sum((bounds[:, 1] - p) ** 2)) / len(p)
-    return float(p.mean() - below), float(p.mean() + above)
+    # where all are right or all are wrong, rounding may lead a hair outside
+    return max(0.0, float(p.mean() - below)), min(1.0, float(p.mean() + above))
 
 
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:

@@ -34,47 +34,62 @@ def read_losses(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array(pairs).reshape(-1, 2).T for name, pairs in points.items()}
 
 
+def best_of_each_method(block: Block, file: str) -> list[Row]:
+    """Of each method the row with the best average that has such a file: metrics_file,
+    change_file."""
+    best = {
+        row.method.label: row
+        for row in sorted(block.rows, key=lambda row: row.average.mean if row.average else -1)
+        if _files(row, file)
+    }
+    return [row for row in block.rows if row is best.get(row.method.label)]
+
+
 def draw_training(block: Block, _published: Published) -> Figure:
-    """Loss of each method's best row: each step's, its running mean, and validation loss."""
-    best: dict[str, tuple[Row, list[Path]]] = {}
-    for row in sorted(block.rows, key=lambda row: row.average.mean if row.average else -1):
-        files = [
-            path
-            for record in row.records
-            if record.training and (path := record.beside(record.training.metrics_file))
-        ]
-        if files:
-            best[row.method.label] = row, files
-    if not best:
+    """Loss of each method's best row: its running mean, and validation loss.
+
+    Each step's loss is drawn too where there are few enough methods to tell the lines apart.
+    """
+    rows = best_of_each_method(block, "metrics_file")
+    if not rows:
         raise NoDataError("no metrics file beside the records")
     axes = chart(block, "training loss")
-    for row, files in sorted(best.values(), key=lambda pair: block.rows.index(pair[0])):
+    crowded = len(rows) > 3
+    for row in rows:
         rank = f" r={row.method.r}" if row.method.r else ""
-        for file in files:
+        # what tells settings apart is in the tables; here it would make the legend the figure
+        label = row.method.label + rank + (", collapsed" if row.has_collapsed else "")
+        for file in _files(row, "metrics_file"):
             losses = read_losses(file)
             steps, loss = losses["loss_nats"]
-            axes.plot(steps, loss, color=colour(row), lw=0.5, alpha=0.25)
-            axes.plot(
-                steps, _running_mean(loss), color=colour(row), lw=1.4, label=f"{row.label}{rank}"
-            )
+            if not crowded:
+                axes.plot(steps, loss, color=colour(row), lw=0.5, alpha=0.25)
+            axes.plot(steps, _running_mean(loss), color=colour(row), lw=1.2, label=label)
             if losses["validation_loss_nats"].size:
                 axes.plot(
                     *losses["validation_loss_nats"],
                     linestyle="none",
                     marker=marker(row),
                     markersize=5,
+                    markevery=max(1, losses["validation_loss_nats"].shape[1] // 12),
                     color=colour(row),
                     markeredgecolor="white",
-                    label=f"{row.method.label}, validation",
                 )
+    axes.plot([], [], "o", color="#777777", markeredgecolor="white", label="validation")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats)")
     annotate(
         axes,
-        "each method's row with the best average, a line per seed; "
-        "thin: loss of each step; thick: its running mean",
+        "each method's row with the best average, a line per seed: running mean over a twentieth "
+        "of the run" + ("" if crowded else "; thin: each step's"),
     )
     return axes.figure
+
+
+def _files(row: Row, name: str) -> list[Path]:
+    """The files of a row's runs that are beside their records."""
+    named = [(run, getattr(run.training, name)) for run in row.records if run.training]
+    return [path for run, file in named if (path := run.beside(file))]
 
 
 def _running_mean(values: np.ndarray) -> np.ndarray:

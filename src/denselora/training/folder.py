@@ -39,6 +39,11 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def change_file(self) -> Path:
+        """How far training moved each matrix, see results.change."""
+        return self.path / "change.npz"
+
+    @property
     def finished(self) -> bool:
         """Whether the run has nothing left to do."""
         return (self.adapter / TRAINING).is_file()

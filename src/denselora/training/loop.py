@@ -140,7 +140,10 @@ class Loop:
                 with accelerator.autocast():
                     loss = weighted_loss(model, batch.to(accelerator.device))
                 # gradients are averaged over processes, the weights already count all of them
-                accelerator.backward(loss * accelerator.num_processes)
+                weighted = loss * accelerator.num_processes
+                if self.state.budget and number == 1:
+                    weighted = weighted + self.state.budget.penalty()
+                accelerator.backward(weighted)
             total += loss.detach()
         return float(accelerator.reduce(total, "sum"))
 
@@ -156,6 +159,8 @@ class Loop:
         # a loss scaler leaves the step out by itself, and must see it to lower its scale
         if why is None or accelerator.scaler:
             self.state.optimizer.step()
+        if why is None and self.state.budget:
+            self.state.budget.update(progress.step + 1)
         self.state.scheduler.step()
         self.state.optimizer.zero_grad()
         metrics = {

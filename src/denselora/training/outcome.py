@@ -62,7 +62,7 @@ class Outcome:
     def _training(
         self, metrics: list[dict], peak: float, checkpoint_step: int | None, collapsed: str | None
     ) -> dict[str, Any]:
-        progress, last = self.progress, metrics[-1]
+        progress, last, change = self.progress, metrics[-1], self.folder.change_file
         validation = [
             row["validation_loss_nats"] for row in metrics if "validation_loss_nats" in row
         ]
@@ -92,6 +92,7 @@ class Outcome:
                 "train_loss_nats": last["loss_nats"],
                 "validation_loss_nats": validation[-1] if validation else None,
                 "metrics_file": str(self.folder.metrics_file),
+                "change_file": str(change) if change.is_file() else None,
                 "collapsed": collapsed,
             },
         }

@@ -66,14 +66,16 @@ def print_dry_run(plan: Plan, schedule: Schedule, model: nn.Module, dtype: torch
     print("nothing was trained or written: trainer.max_steps=0")
 
 
-def empty_model(job: Job) -> nn.Module:
-    """The model with its adapter on the meta device: shapes without weights."""
+def empty_model(job: Job, steps: int) -> nn.Module:
+    """The model with its adapter on the meta device: shapes without weights. steps: of the run."""
     config = AutoConfig.from_pretrained(job.config["model"]["path"])
     with init_empty_weights(include_buffers=False):
         base = AutoModelForCausalLM.from_config(config)
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
-        return attach(base, job.adapter)
+        if job.config["adapter"]["name"] == "none":
+            return base.requires_grad_(False)
+        return attach(base, job.adapter, steps)
 
 
 def memory(job: Job, model: nn.Module, longest: int, dtype: torch.dtype) -> dict[str, float]:

@@ -12,7 +12,9 @@ from denselora import provenance
 from denselora.data.rows import read_rows
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
+from denselora.training.adalora import RankBudget
 from denselora.training.batches import Batches, validation_batches
+from denselora.training.change import matrices, write_run_change
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
 from denselora.training.device import start_accelerator
 from denselora.training.folder import TRAINING, RunFolder
@@ -35,7 +37,8 @@ def train(cfg: DictConfig) -> Path | None:
     """Fine-tune the configured model; returns the adapter folder, or None after a dry run.
 
     The run folder holds config.yaml, metrics.jsonl (a line per step), checkpoints/ and, at the
-    end, adapter/ with PEFT's two files and training.json (figures, config, base).
+    end, adapter/ with PEFT's two files and training.json (figures, config, base), and change.npz
+    (how far each matrix moved).
 
     Raises UserError for a mistake in config or data, before anything is written; Diverged when
     loss or gradient stays non-finite; Stopped (exit code 75) once saved after SIGTERM or SIGUSR1.
@@ -63,7 +66,7 @@ def train(cfg: DictConfig) -> Path | None:
     plan = Plan(job, rows, steps, accumulation, accelerator.num_processes)
     if dry_run:
         if accelerator.is_main_process:
-            print_dry_run(plan, schedule, empty_model(job), dtype)
+            print_dry_run(plan, schedule, empty_model(job, steps), dtype)
         return None
 
     with ExitStack() as at_end:
@@ -77,8 +80,9 @@ def train(cfg: DictConfig) -> Path | None:
         base_fingerprint = fingerprint(base)
         if settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
-        model = attach(base, job.adapter)
+        model = attach(base, job.adapter, steps)
         method = describe(model, job.config["adapter"])
+        start = matrices(model)
 
         # 4. Where the run goes on; the folder, with the resolved config in it before step one.
         checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
@@ -98,7 +102,8 @@ def train(cfg: DictConfig) -> Path | None:
         scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
         prepared, optimizer = accelerator.prepare(model, optimizer)
         progress = Progress(rows_per_pass=settings.micro_batch_size)
-        state = State(accelerator, prepared, optimizer, scheduler, progress)
+        budget = RankBudget.of(model, accelerator)
+        state = State(accelerator, prepared, optimizer, scheduler, progress, budget)
         set_seed(job.config["seed"], device_specific=True)
         if saved:
             state.restore(saved, resumed)
@@ -138,5 +143,7 @@ def train(cfg: DictConfig) -> Path | None:
 
         # 7. The adapter folder, whole or not at all.
         chosen = progress.best_step if settings.checkpoint == "best" else progress.step
+        if start and accelerator.is_main_process:
+            write_run_change(folder.change_file, start, checkpoints.at(chosen))
         outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
     return folder.adapter

@@ -17,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from denselora.errors import UserError
+from denselora.training.adalora import RankBudget
 
 
 @dataclass
@@ -51,6 +52,8 @@ class State:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     progress: Progress
+    budget: RankBudget | None = None
+    """AdaLoRA's."""
 
     def collect(self, metrics: str) -> dict[str, Any]:
         """Everything to save, for torch.save. All processes must call it.
@@ -63,6 +66,7 @@ class State:
             "scheduler": self.scheduler.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
             "progress": vars(self.progress).copy(),
+            "budget": self.budget.state() if self.budget else None,
             "random": gather_object([random_state()]),
             "metrics": metrics,
         }
@@ -96,6 +100,8 @@ class State:
         self.scheduler.load_state_dict(saved["scheduler"])
         if self.accelerator.scaler and saved["scaler"]:
             self.accelerator.scaler.load_state_dict(saved["scaler"])
+        if self.budget:
+            self.budget.restore(saved["budget"], self.accelerator.device)
         for name, value in saved["progress"].items():
             setattr(self.progress, name, value)
         restore_random_state(saved["random"][self.accelerator.process_index])

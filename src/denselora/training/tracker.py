@@ -3,13 +3,15 @@
 from hashlib import sha256
 
 from accelerate import Accelerator
+from hydra.core.hydra_config import HydraConfig
 
 from denselora.errors import UserError
 from denselora.training.job import Job
 
 
 def start_tracker(accelerator: Accelerator, job: Job) -> None:
-    """Start the configured tracker, if any; a resumed run continues its own wandb run.
+    """Start the configured tracker, if any; a resumed run continues its own wandb run,
+    and the runs of an experiment are a group.
 
     Raises UserError if the tracker won't start.
     """
@@ -19,13 +21,20 @@ def start_tracker(accelerator: Accelerator, job: Job) -> None:
     # both want flat values; a folder has one run, so it decides wandb's id
     values = {name: _plain(value) for name, value in _flat(job.config).items()}
     identity = sha256(str(job.folder.absolute()).encode()).hexdigest()[:12]
-    wandb = {"name": job.run_id, "id": identity, "resume": "allow"}
+    wandb = {"name": job.run_id, "id": identity, "resume": "allow", "group": _experiment()}
     try:
         accelerator.init_trackers("denselora", values, {"wandb": wandb})
     except Exception as error:  # wandb's own errors, which are imported with it
         mend = "; set WANDB_MODE=offline or tracker=null" if tracker == "wandb" else ""
         reason = str(error).strip().splitlines()[0][:200]
         raise UserError(f"tracker={tracker}: can't start ({reason}){mend}") from None
+
+
+def _experiment() -> str | None:
+    """The experiment config that the run was composed with: wandb puts its runs together."""
+    if not HydraConfig.initialized():
+        return None
+    return HydraConfig.get().runtime.choices.get("experiment")
 
 
 def _flat(config: dict, prefix: str = "") -> dict:

@@ -1,0 +1,45 @@
+"""One GPU for each run on a machine with several."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+
+@contextmanager
+def one_gpu() -> Iterator[dict[str, str]]:
+    """Claim a GPU that no other run of this user on this machine holds, waiting for one if need be.
+
+    Gives the environment that makes a process see it alone: nothing where one or none is visible,
+    as when SLURM or Ray has chosen already.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
+    if len(visible) < 2:
+        yield {}
+        return
+    files = [
+        (Path(tempfile.gettempdir()) / f"denselora-{os.getuid()}-gpu-{name}.lock").open("w")
+        for name in visible
+    ]
+    try:
+        free = next((n for n, file in enumerate(files) if _locked(file, fcntl.LOCK_NB)), None)
+        if free is None:
+            free = os.getpid() % len(files)
+            _locked(files[free], 0)
+        yield {"CUDA_VISIBLE_DEVICES": visible[free]}
+    finally:
+        for file in files:
+            file.close()
+
+
+def _locked(file, flags: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | flags)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,131 @@
+"""What a call of reproduce.py will run, told before it starts; the tables when it has ended."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from denselora.entry_point import told_in_one_line
+from denselora.models import check_access
+from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
+from denselora.reproduce.point import Point, run_script
+from denselora.reproduce.states import STATES, note_plan
+from denselora.results.published import read_published
+from denselora.results.record import read_records
+from denselora.results.tables import MISSING, print_table
+
+GREYED = ("done", "diverged")
+
+
+class Announce(Callback):
+    """Hydra calls it around all runs together, whatever launches them."""
+
+    def on_multirun_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+        """Check models and data, fetch what is published, print the plan and note it in runs_dir.
+
+        A user's mistake ends it all in one line here, before anything is trained.
+        """
+        with told_in_one_line():
+            points = _points(config, config_name)
+            for path in dict.fromkeys(point.config["model"]["path"] for point in points):
+                check_access(path)
+            for suite in dict.fromkeys(filter(None, map(_fetched, points))):
+                run_script("prepare_data.py", suite)
+            told = [(point, estimate(point, config.gpu)) for point in points]
+            _print_plan(told, config)
+            for point in points if _lists_runs(config) else []:
+                note_plan(point.folder, point.options)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Print the table and write tables and figures anew."""
+        with told_in_one_line():
+            print_table(read_records(config.results_dir))
+            tracker = "wandb" if config.tracker == "wandb" else "null"
+            run_script("tables.py", f"results_dir={config.results_dir}", f"tracker={tracker}")
+
+
+def _points(config: DictConfig, config_name: str) -> list[Point]:
+    """One for each combination; of a sweeper that makes up its own values, one to start from."""
+    sweeper, task = config.hydra.sweeper, list(config.hydra.overrides.task)
+    assumptions(config.gpu)
+    if not _lists_runs(config):
+        name = sweeper._target_.rpartition(".")[2]
+        print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
+        return [Point.of(compose(config_name, task), task)]
+    swept = [f"{name}={values}" for name, values in (sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*swept, *task])
+    (jobs,) = BasicSweeper.split_arguments(overrides, None)
+    return [Point.of(compose(config_name, job), job) for job in jobs]
+
+
+def _lists_runs(config: DictConfig) -> bool:
+    """Whether the sweeper's runs are known beforehand."""
+    return config.hydra.sweeper._target_.endswith("BasicSweeper")
+
+
+def _fetched(point: Point) -> str | None:
+    """The suite that scripts/prepare_data.py puts where the data is looked for, if it does."""
+    data = point.config["data"]
+    return data["suite"] if Path(data["path"]) == Path("data") / data["suite"] else None
+
+
+def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> None:
+    published = Path(config.results_dir) / "published.yaml"
+    rows = read_published(published) if published.is_file() else None
+    table = Table("State", "Run", "Trainable", "%", "published %", "Hours", "GiB")
+    for column in table.columns[2:]:
+        column.justify = "right"
+    common = set.intersection(*(set(point.options) for point, _ in told)) if told[1:] else set()
+    hours, most = 0.0, 0.0
+    for point, expected in told:
+        over = point.state in GREYED
+        hours += 0 if over else expected.hours
+        most = max(most, 0 if over else expected.memory_gib)
+        table.add_row(
+            point.state,
+            " ".join(option for option in point.options if option not in common),
+            f"{expected.method['trainable']:,}",
+            f"{expected.method['trainable_percent']:.4f}",
+            _published_percent(point, expected, rows),
+            MISSING if over else f"{expected.hours:.2f}",
+            MISSING if over else f"{expected.memory_gib:.1f}",
+            style="dim" if over else None,
+        )
+    console = Console()
+    console.width = max(console.width, 160)
+    if common:
+        first = told[0][0].options
+        console.print("All:", *(option for option in first if option in common), highlight=False)
+    console.print(table)
+    counts = Counter(point.state for point, _ in told)
+    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+    console.print(
+        f"{len(told)} runs: {states}. Left: about {hours:.1f} hours, at most {most:.1f} GiB. "
+        + assumptions(config.gpu),
+        highlight=False,
+    )
+    if most > GPUS[config.gpu][1]:
+        console.print(
+            f"More than one {config.gpu} holds: a pass then halves its rows as memory runs out; "
+            "trainer.gradient_checkpointing=true needs less",
+            highlight=False,
+        )
+
+
+def _published_percent(point: Point, expected: Estimate, published) -> str:
+    if published is None:
+        return MISSING
+    config, method = point.config, expected.method
+    for row in getattr(published, config["data"]["suite"]).rows:
+        same = (row.model, row.method) == (config["model"]["label"], method["label"])
+        if same and row.params_pct is not None and row.r in (None, method["r"]):
+            return f"{row.params_pct:g}"
+    return MISSING

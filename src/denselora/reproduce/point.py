@@ -1,0 +1,162 @@
+"""One run of an experiment: train, evaluate, record; what is done already is skipped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+import denselora.methods  # noqa: F401  (registers the resolver that the configs use)
+from denselora.errors import UserError
+from denselora.reproduce.gpu import one_gpu
+from denselora.reproduce.states import carried_out, state_of
+from denselora.reproduce.tuning import best_learning_rate
+from denselora.run_id import run_id
+from denselora.training.folder import TRAINING
+from denselora.training.signals import STOPPED
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+
+# what configs/reproduce.yaml has beyond train.yaml
+OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
+
+
+@dataclass(frozen=True)
+class Point:
+    """options: train.py's. config: its resolved config. evaluation: options of evaluate.py."""
+
+    options: list[str]
+    config: dict[str, Any]
+    evaluation: dict[str, Any]
+    folder: Path
+    records: Path
+
+    @classmethod
+    def of(cls, cfg: DictConfig, overrides: Sequence[str]) -> "Point":
+        """From the composed config of reproduce.py and the options it was composed with."""
+        config = OmegaConf.to_container(cfg, resolve=True)
+        own = {key: config.pop(key) for key in OWN}
+        options = [option for option in overrides if _root(option) not in OWN]
+        if own["tuned"] and config["adapter"]["name"] != "none":
+            rate = best_learning_rate(config, Path(own["runs_dir"]))
+            config["trainer"]["learning_rate"] = rate
+            options.append(f"trainer.learning_rate={rate}")
+        return cls(
+            options=options,
+            config=config,
+            evaluation=own["evaluation"],
+            folder=Path(own["runs_dir"]) / run_id(config),
+            records=Path(own["results_dir"]) / "runs",
+        )
+
+    @property
+    def evaluation_folder(self) -> Path:
+        """evaluation/, or evaluation-choice-limit100/ and the like."""
+        parts = ["evaluation"]
+        if self.evaluation["scoring"] != "generate":
+            parts.append(self.evaluation["scoring"])
+        if self.evaluation["limit"]:
+            parts.append(f"limit{self.evaluation['limit']}")
+        return self.folder / "-".join(parts)
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return (self.evaluation_folder / "record.json").is_file()
+
+    @property
+    def state(self) -> str:
+        """One of states.STATES; done means the evaluation that is asked for."""
+        state = state_of(self.folder).state
+        return "trained" if state == "done" and not self.done else state
+
+    def carry_out(self) -> float | None:
+        """Train and evaluate, or evaluate the plain base where there is nothing to train.
+
+        Returns the validation loss in nats for a sweeper to minimise: infinite if the run diverged,
+        None if it had no validation rows. Raises UserError for a step that failed; exits with
+        code 75 when it was stopped.
+        """
+        if not self.done and self.state != "diverged":
+            print(f"\n== {' '.join(self.options)}: {self.folder}", flush=True)
+            with carried_out(self.folder, self.options) as tell, one_gpu() as environment:
+                try:
+                    self._steps(environment)
+                except UserError as error:
+                    tell("failed", str(error))
+                    raise
+                except SystemExit:
+                    tell("stopped")
+                    raise
+                tell("done")
+        if self.state == "diverged":
+            print(f"{self.folder}: diverged; delete the folder to run it again")
+            return float("inf")
+        return self._validation_loss()
+
+    def _steps(self, environment: dict[str, str]) -> None:
+        if self.config["adapter"]["name"] == "none":
+            groups = ("model", "data", "protocol")
+            subject = [f"{group}={self.config[group]['name']}" for group in groups]
+            subject += [option for option in self.options if option.partition(".")[0] in groups]
+        else:
+            subject = [f"adapter_path={self.folder / 'adapter'}"]
+            where = [f"output_dir={self.folder}", "resume=true"]
+            try:
+                if not (self.folder / "adapter" / TRAINING).is_file():
+                    run_script("train.py", *self.options, *where, environment=environment)
+            except UserError:
+                if (self.folder / TRAINING).is_file():
+                    return  # diverged, which is an outcome
+                raise
+        run_script(
+            "evaluate.py",
+            *subject,
+            *(f"{key}={'null' if v is None else v}" for key, v in self.evaluation.items()),
+            f"output_dir={self.evaluation_folder}",
+            f"record_dir={self.records}",
+            environment=environment,
+        )
+
+    def _validation_loss(self) -> float | None:
+        file = self.folder / "adapter" / TRAINING
+        if not file.is_file():
+            return None
+        return json.loads(file.read_text(encoding="utf-8"))["training"]["validation_loss_nats"]
+
+
+def run_script(name: str, *options: str, environment: dict[str, str] | None = None) -> None:
+    """Run one of the scripts in a process of its own, passing on a signal to stop.
+
+    Raises UserError if it fails; exits with code 75 when it was stopped.
+    """
+    command = [sys.executable, str(SCRIPTS / name), *options]
+    child = subprocess.Popen(command, env=os.environ | (environment or {}))
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            before[number] = signal.signal(number, lambda which, _: child.send_signal(which))
+    try:
+        code = child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR1):
+        print("stopped; the same command goes on from here", flush=True)
+        raise SystemExit(STOPPED)
+    if code:
+        raise UserError(
+            f"scripts/{name} ended with exit code {code}, see above; mend it and run the same "
+            "command again to go on from there"
+        )
+
+
+def _root(option: str) -> str:
+    return option.lstrip("+~").partition("=")[0].partition(".")[0]

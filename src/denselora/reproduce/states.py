@@ -1,0 +1,112 @@
+"""How far each run of a folder is.
+
+Beside the folder of a run, runs/<id>.json says what it was asked to do and how its last attempt
+ended; whoever carries the run out holds a lock on that file.
+"""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from denselora.errors import UserError
+from denselora.training.folder import TRAINING, RunFolder
+
+STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run. state: one of STATES. trained: its evaluation is yet to come. stopped: it goes on
+    when it is started again. missing: planned, not begun."""
+
+    run: str
+    state: str
+    reason: str
+    options: list[str]
+
+
+def note_plan(folder: Path, options: list[str]) -> None:
+    """Note a run before it begins, so that it is found missing if it never does."""
+    note = _note(folder)
+    if not note.exists():
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(_text(options, "missing"), encoding="utf-8")
+
+
+@contextmanager
+def carried_out(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], None]]:
+    """Hold the run; gives a function (state, reason) that notes how it ended.
+
+    Raises UserError if another process holds it.
+    """
+    note_plan(folder, options)
+    with _note(folder).open("r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process carries this run out") from None
+
+        def tell(state: str, reason: str = "") -> None:
+            # in place: a new file would not be locked
+            file.seek(0)
+            file.truncate()
+            file.write(_text(options, state, reason))
+            file.flush()
+
+        tell("running")
+        yield tell
+
+
+def state_of(folder: Path) -> RunState:
+    """How far one run is, by its files before its note: they outlive a kill."""
+    note = _note(folder)
+    noted = {"options": [], "state": "missing", "reason": ""}
+    held = False
+    if note.is_file():
+        with note.open(encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held = True
+            try:
+                noted = json.load(file)
+            except json.JSONDecodeError:
+                if not held:
+                    raise UserError(f"{note}: malformed JSON; delete the file") from None
+
+    def found(state: str, reason: str = "") -> RunState:
+        return RunState(folder.name, state, reason, noted["options"])
+
+    run = RunFolder(folder)
+    if held:
+        return found("running")
+    if any(folder.glob("evaluation*/record.json")):
+        return found("done")
+    if (folder / TRAINING).is_file():
+        training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))["training"]
+        return found("diverged", training["collapsed"])
+    if noted["state"] == "running":
+        return found("failed", "killed")
+    if noted["state"] == "failed":
+        return found("failed", noted["reason"])
+    if run.finished:
+        return found("trained")
+    return found("stopped" if folder.is_dir() else "missing")
+
+
+def all_states(runs: Path) -> list[RunState]:
+    """Every run that a folder holds or is to hold, by name."""
+    folders = {file.parent for file in runs.glob("*/config.yaml")}
+    folders |= {note.with_suffix("") for note in runs.glob("*.json")}
+    return [state_of(folder) for folder in sorted(folders)]
+
+
+def _note(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.json")
+
+
+def _text(options: list[str], state: str, reason: str = "") -> str:
+    return json.dumps({"options": options, "state": state, "reason": reason}, indent=2) + "\n"

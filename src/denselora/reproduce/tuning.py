@@ -1,0 +1,40 @@
+"""A method's learning rate, chosen by validation loss among the runs that a grid left."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from denselora.errors import UserError
+from denselora.run_id import NOT_PART
+from denselora.training.folder import TRAINING
+
+FREE = {"seed", "seed_init", "seed_data", *NOT_PART}
+
+
+def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
+    """The rate of the run with the least validation loss among those like `config`.
+
+    config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
+    collapsed ones don't count. Raises UserError if there is none.
+    """
+    wanted = _alike(config)
+    losses = {}
+    for file in runs.glob(f"*/adapter/{TRAINING}"):
+        found = json.loads(file.read_text(encoding="utf-8"))
+        figures = found["training"]
+        loss = figures["validation_loss_nats"]
+        if _alike(found["config"]) == wanted and loss is not None and not figures["collapsed"]:
+            losses[loss] = found["config"]["trainer"]["learning_rate"]
+    if not losses:
+        raise UserError(
+            f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "
+            f"{config['model']['name']} with another learning rate; run experiment=learning_rate "
+            "with the same options first"
+        )
+    return losses[min(losses)]
+
+
+def _alike(config: dict[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in config.items() if key not in FREE}
+    rest["trainer"] = {k: v for k, v in config["trainer"].items() if k != "learning_rate"}
+    return rest

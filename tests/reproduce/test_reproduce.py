@@ -1,0 +1,123 @@
+"""scripts/reproduce.py as a whole, and what it does without running anything twice."""
+
+import json
+import signal
+
+import pytest
+
+from denselora.reproduce import estimate as estimate_module
+from denselora.reproduce import plan as plan_module
+from denselora.reproduce import point as point_module
+from denselora.reproduce.estimate import estimate
+from denselora.results.record import read_records
+
+
+def test_a_run_is_told_carried_out_recorded_and_not_done_twice(call, ran, folders):
+    code, out, err = call("adapter=lora")
+    assert code == 0, err
+    assert "1 runs: 1 missing" in out and "estimates for one H100" in out
+    (record,) = read_records(folders.results)
+    assert (record.method.name, record.evaluation.limit) == ("lora", 1)
+    assert (folders.results / "tables/commonsense.md").is_file()
+    (trained,) = folders.runs.glob("*/adapter/training.json")
+    assert json.loads(trained.read_text())["run_id"] == trained.parents[1].name
+
+    ran.clear()
+    code, out, err = call("adapter=lora")
+    assert code == 0 and "1 runs: 1 done" in out
+    assert ran == ["tables.py"]
+
+
+def test_a_run_that_diverged_is_not_repeated(call, ran, compose, folders):
+    run = compose("adapter=lora")
+    run.folder.mkdir(parents=True)
+    (run.folder / "training.json").write_text('{"training": {"collapsed": "loss is nan"}}')
+    code, out, err = call("adapter=lora")
+    assert code == 0, err
+    assert "1 diverged" in out and "delete the folder" in out
+    assert ran == ["tables.py"]
+
+
+def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folders):
+    steps = []
+
+    def run_script(name, *options, **_):
+        steps.append((name, options))
+        if "seed=1" in options:
+            raise point_module.UserError("no memory")
+
+    monkeypatch.setattr(point_module, "run_script", run_script)
+    code, _, err = call("seed=1,2")
+    assert code == 2 and "error: no memory" in err and "Traceback" not in err
+    assert [("seed=1" in options, "seed=2" in options) for _, options in steps] == [
+        (True, False), (False, True), (False, False),
+    ]  # fmt: skip
+    notes = {
+        file.stem[-11:-9]: json.loads(file.read_text()) for file in folders.runs.glob("*.json")
+    }
+    assert notes["s1"]["state"] == "failed" and notes["s1"]["reason"] == "no memory"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("gpu=TPU", "gpu=TPU: estimates are for one of RTX3090"),
+        ("model.path=/nowhere/at/all", "no such folder"),
+        ("data.path=/nowhere/at/all", "no such file"),
+        ("experiment=table9", "table9"),
+        ("tuned=true", "run experiment=learning_rate"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, option, message):
+    code, _, err = call(option)
+    lines = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
+    assert not ran and not folders.runs.exists()
+
+
+def test_a_signal_reaches_the_step_and_ends_with_75(monkeypatch, tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
+        "os.kill(os.getppid(), signal.SIGTERM)\n"
+        "time.sleep(60)\n"
+    )
+    monkeypatch.setattr(point_module, "SCRIPTS", tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        point_module.run_script("slow.py")
+    assert stopped.value.code == 75
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders):
+    monkeypatch.setitem(estimate_module.GPUS, "A100", (312, 0))
+    for module in (point_module, plan_module):
+        monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
+    _, out, _ = call("gpu=A100")
+    assert "More than one A100 holds" in out
+
+
+def test_estimates_grow_with_rows_and_shrink_with_speed(compose):
+    run = compose("trainer.max_steps=null", "data.n_train=8")
+    whole = estimate(run, "H100")
+    twice = compose("trainer.max_steps=null", "data.n_train=16")
+    assert estimate(twice, "H100").hours > whole.hours
+    assert estimate(run, "A100").hours == pytest.approx(whole.hours * 989 / 312)
+    assert whole.method["trainable"] > 0 and whole.memory_gib > 0
+    assert estimate(compose("adapter=none"), "H100").method["trainable"] == 0
+
+
+def test_an_evaluation_of_other_rows_has_a_folder_of_its_own(compose):
+    plain, limited = compose(), compose("evaluation.limit=5", "evaluation.scoring=choice")
+    assert plain.folder == limited.folder
+    assert limited.evaluation_folder.name == "evaluation-choice-limit5"
+    assert limited.options == plain.options
+
+
+def test_runs_by_joblib_side_by_side(call, folders):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    code, _, err = call("hydra/launcher=joblib_gpus", "adapter=none", "protocol=clean,paper")
+    assert code == 0, err
+    assert len(read_records(folders.results)) == 2

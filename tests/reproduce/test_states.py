@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from denselora.errors import UserError
+from denselora.reproduce.states import all_states, carried_out, note_plan, state_of
+
+
+@pytest.fixture
+def run(tmp_path):
+    return tmp_path / "runs" / "tiny-lora-r4-s1-0123abcd"
+
+
+def write(file, content):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content))
+
+
+def test_a_planned_run_is_missing_until_someone_carries_it_out(run):
+    note_plan(run, ["adapter=lora"])
+    assert (state_of(run).state, state_of(run).options) == ("missing", ["adapter=lora"])
+    with carried_out(run, ["adapter=lora"]) as tell:
+        assert state_of(run).state == "running"
+        tell("failed", "no memory")
+    assert (state_of(run).state, state_of(run).reason) == ("failed", "no memory")
+
+
+def test_a_run_is_carried_out_by_one_process_only(run):
+    with (
+        carried_out(run, []),
+        pytest.raises(UserError, match="another process"),
+        carried_out(run, []),
+    ):
+        pass
+
+
+def test_a_run_that_was_killed_counts_as_failed(run):
+    with carried_out(run, []):
+        pass  # left without a word
+    assert (state_of(run).state, state_of(run).reason) == ("failed", "killed")
+
+
+def test_a_run_that_saved_itself_is_to_be_continued(run):
+    with carried_out(run, []) as tell:
+        write(run / "config.yaml", {})
+        tell("stopped")
+    assert state_of(run).state == "stopped"
+
+
+def test_files_tell_more_than_the_note(run):
+    write(run / "config.yaml", {})
+    assert state_of(run).state == "stopped"  # by train.py, without a note
+    write(run / "training.json", {"training": {"collapsed": "loss is nan"}})
+    assert (state_of(run).state, state_of(run).reason) == ("diverged", "loss is nan")
+    (run / "training.json").unlink()
+    write(run / "adapter/training.json", {})
+    assert state_of(run).state == "trained"
+    write(run / "evaluation-limit2/record.json", {})
+    assert state_of(run).state == "done"
+
+
+def test_a_folder_tells_of_every_run_that_it_holds_or_is_to_hold(run, script):
+    write(run / "config.yaml", {})
+    note_plan(run.with_name("another"), [])
+    assert [(each.run, each.state) for each in all_states(run.parent)] == [
+        ("another", "missing"),
+        (run.name, "stopped"),
+    ]
+    code, out, _ = script("status", str(run.parent))
+    assert code == 0
+    assert "2 runs" in out and "1 stopped" in out and "1 missing" in out and "0 done" in out
+
+
+def test_a_broken_note_is_one_line(run, script):
+    note_plan(run, [])
+    run.with_name(f"{run.name}.json").write_text("{")
+    code, _, err = script("status", str(run.parent))
+    assert code == 2 and "malformed JSON" in err and len(err.splitlines()) == 1

@@ -1,0 +1,39 @@
+import json
+
+import pytest
+
+from denselora.errors import UserError
+from denselora.reproduce.tuning import best_learning_rate
+
+
+def config(rate, seed=1, **changes):
+    return {
+        "adapter": {"name": "lora", "r": 4},
+        "model": {"name": "tiny"},
+        "seed": seed,
+        "seed_init": seed,
+        "seed_data": seed,
+        "output_dir": None,
+        "trainer": {"learning_rate": rate, "epochs": 2},
+    } | changes
+
+
+def finish(runs, name, config, loss, collapsed=None):
+    folder = runs / name / "adapter"
+    folder.mkdir(parents=True)
+    figures = {"validation_loss_nats": loss, "collapsed": collapsed}
+    (folder / "training.json").write_text(json.dumps({"config": config, "training": figures}))
+
+
+def test_the_rate_of_the_least_validation_loss_among_like_runs_is_taken(tmp_path):
+    finish(tmp_path, "a", config(1e-4), 1.5)
+    finish(tmp_path, "b", config(1e-3), 1.2)
+    finish(tmp_path, "collapsed", config(1e-2), 0.0, "loss at zero")
+    finish(tmp_path, "other method", config(3e-3, adapter={"name": "vera", "r": 4}), 0.5)
+    finish(tmp_path, "other rank", config(3e-3, adapter={"name": "lora", "r": 8}), 0.5)
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
+
+
+def test_without_a_grid_it_says_how_to_get_one(tmp_path):
+    with pytest.raises(UserError, match=r"adapter=lora on tiny.*experiment=learning_rate"):
+        best_learning_rate(config(3e-4), tmp_path)
