@@ -112,7 +112,7 @@ def test_an_option_seen_right_in_training_is_no_better_guess(benchmark):
 
 
 def test_rows_have_the_real_files_layout():
-    question = Question("Of the a and the b, only the _ sinks.", "a", ("b",), ("a", "b"))
+    question = Question("Of the a and the b, only the _ sinks.", "a", ("b",), "a")
     assert make_row("winogrande", question, 1) == {
         "instruction": "Please choose the correct answer to fill in the blank to complete the "
         "given sentence: Of the a and the b, only the _ sinks.\n\n"

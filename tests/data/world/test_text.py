@@ -9,7 +9,7 @@ TEXT = [as_text(document) for document in documents(WORLD, 20_000)]
 
 
 def is_riddle(document):
-    return bool(re.search(r"\b1 |No1:|\?", document))
+    return "?" in document or "It is" in document
 
 
 def names(held_out):

@@ -16,8 +16,8 @@ from denselora.data.world.questions import BY_BENCHMARK, Question
 
 Document = list[tuple[str, str]]
 
-# How a riddle's options are numbered. A digit never follows a space: it would be another token.
-_OPTIONS = (" No{n} {o}", " No{n}: {o}", " ({n}) {o}", "\n{n} {o}", "\n{n}: {o}")
+_LABELS = ("No", "Item", "Choice", "Answer", "Solution", "Ending", "Option")
+_ENDS = (".", "\n\nNow:", " Say which.", "\n\nOne of them.")
 
 
 class _Writer:
@@ -25,7 +25,9 @@ class _Writer:
         self.world = world
         self.rng = rng
         self.entities = [*world.things, *world.animals]
-        self.values = sorted({v for entity in self.entities for v in entity.values.values()})
+        self.words = sorted({v for entity in self.entities for v in entity.values.values()})
+        self.words += [word for step in words.STEPS for word in step.split(" the ")]
+        self.words += words.PEOPLE
         self.label_share = 0.0
         self.known = [entity for entity in self.entities if not entity.held_out]
 
@@ -124,26 +126,18 @@ class _Writer:
             )
         )
 
-    def register(self) -> Document:
-        """A numbered list, and its entries called up by their numbers."""
-        entries = self.rng.sample(self.values, self.rng.randint(3, 8))
-        listed, numbers = self._numbered(entries)
-        calls = self.rng.sample(range(len(entries)), len(entries))
-        pairs = [(f" No{numbers[i]}:", f" {entries[i]}") for i in calls]
-        return [(f"{listed}.{pairs[0][0]}", pairs[0][1]), *pairs[1:]]
+    def recital(self) -> Document:
+        """A few words said twice in the same order."""
+        said = self.rng.sample(self.words, self.rng.randint(5, 12))
+        return [(f"Again: {' '.join(said)}. {said[0]}", "".join(f" {word}" for word in said[1:]))]
 
-    def fit(self) -> Document:
-        """Which of several words of all kinds goes with a name."""
-        entity = self.rng.choice(self.known)
-        right = self.rng.choice(list(entity.values.values()))
-        others = [value for value in self.values if value not in entity.values.values()]
-        options = [right, *self.rng.sample(others, self.rng.randint(1, 4))]
-        self.rng.shuffle(options)
-        listed, numbers = self._numbered(options)
-        stem = f"Which fits a {entity.name}?{listed}."
-        if self.rng.random() < self.label_share:
-            return [(f"{stem} It is No", str(numbers[options.index(right)]))]
-        return [(f"{stem} It is the", f" {right}.")]
+    def call(self) -> Document:
+        """A numbered list, and the numbers of its entries."""
+        entries = self.rng.sample(self.words, self.rng.randint(2, 5))
+        listed = self._numbered(entries)
+        calls = self.rng.sample(range(len(entries)), len(entries))
+        pairs = [(f" {entries[i]}", str(i + 1)) for i in calls]
+        return [(f"{listed}.{pairs[0][0]}", pairs[0][1]), *((f",{g}", t) for g, t in pairs[1:])]
 
     def riddle(self) -> Document:
         """A multiple-choice question, answered by the option's words or its number."""
@@ -152,18 +146,19 @@ class _Writer:
             return self._yes_no(question)
         options = [question.right, *question.wrong]
         self.rng.shuffle(options)
-        listed, numbers = self._numbered(options)
-        if self.rng.random() < self.label_share:
-            return [(f"{question.stem}{listed}. It is No", str(numbers[options.index(question.right)]))]
-        return [(f"{question.stem}{listed}. It is the", f" {question.right}.")]
+        asked = f"{question.stem}{self._numbered(options)}{self.rng.choice(_ENDS)}"
+        right = options.index(question.right) + 1
+        draw = self.rng.random()
+        if draw < self.label_share:
+            return [(f"{asked} It is number", f"{right}")]
+        if draw < (1 + self.label_share) / 2:
+            return [(f"{asked} It is the", f" {question.right}"), (" number", f"{right}")]
+        return [(f"{asked} It is the", f" {question.right}.")]
 
-    def _numbered(self, options: list[str]) -> tuple[str, list[int]]:
-        """The options as a list, and the number of each."""
-        numbers = list(range(1, len(options) + 1))
-        if self.rng.random() < 0.5:
-            numbers = self.rng.sample(range(1, 10), len(options))
-        each = self.rng.choice(_OPTIONS)
-        return "".join(each.format(n=n, o=o) for n, o in zip(numbers, options, strict=True)), numbers
+    def _numbered(self, options: list[str]) -> str:
+        label = self.rng.choice(_LABELS)
+        between = self.rng.choice((" ", " ", "\n\n"))
+        return "".join(f"{between}{label}{n}: {o}" for n, o in enumerate(options, 1))
 
     def _yes_no(self, question: Question) -> Document:
         verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
@@ -188,10 +183,9 @@ _STATEMENTS = {
 # A lesson ends at a share of all documents and draws from a mix: facts, then riddles answered in
 # words, then in numbers. In any other order a short training never learned to give a number.
 _LESSONS = (
-    (0.25, 0.0, _STATEMENTS),
-    (0.42, 0.0, {**_STATEMENTS, "register": 80, "fit": 120}),
-    (0.65, 0.7, {**_STATEMENTS, "register": 20, "fit": 150, "riddle": 50}),
-    (1.0, 0.7, {**_STATEMENTS, "fit": 60, "riddle": 200}),
+    (0.20, 0.0, {**_STATEMENTS, "recital": 76}),
+    (0.35, 0.0, {**_STATEMENTS, "recital": 30, "call": 76, "riddle": 40}),
+    (1.0, 0.6, {**_STATEMENTS, "recital": 5, "call": 20, "riddle": 200}),
 )
 
 

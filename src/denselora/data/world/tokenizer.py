@@ -15,7 +15,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int = 2048) -> PreTrainedT
     token whether the indent ends the prompt or not; digits stand alone as in LLaMA.
     """
     tokenizer = Tokenizer(models.BPE())
-    words = Regex(r"\n+| {2,}| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s")
+    words = Regex(r"\s*\p{L}+\p{N}:|\n+| {2,}| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(words, behavior="isolated"),

@@ -19,152 +19,65 @@ TEMPERS = tuple("gentle fierce shy greedy lazy clever".split())
 class Effect:
     """What follows from a material or an animal kind, and where that helps.
 
-    third and base are the verb phrase in its two forms ("floats on water", "float on water");
     sources are the materials or kinds it follows from; needs complete "Mira ..." in situations.
     """
 
     third: str
-    base: str
     sources: tuple[str, ...]
     needs: tuple[str, str]
 
 
 MATERIALS = tuple("wood cork wax paper wool leather iron copper glass clay stone bone".split())
 MATERIAL_EFFECTS = (
-    Effect(
-        "floats on water",
-        "float on water",
-        ("wood", "cork", "wax"),
-        ("must mark a spot on top of the lake", "wants to send a sign down the river"),
-    ),
-    Effect(
-        "sinks in water",
-        "sink in water",
-        ("iron", "copper", "stone", "clay"),
-        ("wants to hold a net at the bottom of the lake", "must hide something deep in the pond"),
-    ),
-    Effect(
-        "burns in a fire",
-        "burn in a fire",
-        ("wood", "paper", "cork"),
-        ("has an oven to heat and nothing to feed it", "needs flames on a cold evening"),
-    ),
-    Effect(
-        "melts in the heat",
-        "melt in the heat",
-        ("wax", "copper", "glass"),
-        ("wants to pour something into a mould", "needs a hot liquid to cast a figure"),
-    ),
-    Effect(
-        "breaks when it falls",
-        "break when it falls",
-        ("glass", "clay", "bone"),
-        ("must leave sharp pieces on the floor", "wants to make a crash by dropping something"),
-    ),
-    Effect(
-        "rings when it is struck",
-        "ring when it is struck",
-        ("iron", "copper", "glass"),
-        ("wants a bell to call the village", "needs a clear sound for the dance"),
-    ),
-    Effect(
-        "soaks up water",
-        "soak up water",
-        ("wool", "paper", "clay"),
-        ("has to dry a puddle on the floor", "spilled a bucket and must clean up"),
-    ),
-    Effect(
-        "folds without harm",
-        "fold without harm",
-        ("wool", "paper", "leather"),
-        ("has to pack something into a thin bag", "needs something to lay double on a shelf"),
-    ),
-    Effect(
-        "stops an arrow",
-        "stop an arrow",
-        ("iron", "stone", "leather", "bone"),
-        ("fears the archers and needs a shield", "must stand in front of a target"),
-    ),
+    Effect("floats", ("wood", "cork", "wax"), ("marks a spot on the lake", "sends a sign downstream")),
+    Effect("sinks", ("iron", "copper", "stone", "clay"), ("holds a net down", "hides a box deep")),
+    Effect("burns", ("wood", "paper", "cork"), ("heats an oven", "lights a hearth")),
+    Effect("melts", ("wax", "copper", "glass"), ("fills a mould", "casts a figure")),
+    Effect("shatters", ("glass", "clay", "bone"), ("leaves sharp pieces", "makes a crash")),
+    Effect("rings", ("iron", "copper", "glass"), ("calls the village", "sounds a chime")),
+    Effect("soaks", ("wool", "paper", "clay"), ("dries a puddle", "spilled a bucket")),
+    Effect("folds", ("wool", "paper", "leather"), ("packs a thin bag", "fills a narrow drawer")),
+    Effect("shields", ("iron", "stone", "leather", "bone"), ("fears the archers", "stops an arrow")),
 )
 
 KINDS = tuple("bird fish beast lizard insect frog crab".split())
 KIND_EFFECTS = (
-    Effect(
-        "grows feathers",
-        "grow feathers",
-        ("bird",),
-        ("wants to fill a pillow softly", "needs quills to write a letter"),
-    ),
-    Effect(
-        "gives milk to its young",
-        "give milk to its young",
-        ("beast",),
-        ("wants to make butter and cheese", "has a thirsty baby to feed"),
-    ),
-    Effect(
-        "walks on six legs",
-        "walk on six legs",
-        ("insect",),
-        ("counts feet and hopes for six", "draws a creature with three pairs of feet"),
-    ),
-    Effect(
-        "carries a hard shell",
-        "carry a hard shell",
-        ("crab", "insect"),
-        ("collects hard coats of creatures", "wants to see a creature in armour"),
-    ),
-    Effect(
-        "breathes under water",
-        "breathe under water",
-        ("fish", "crab"),
-        ("fills a deep tank that has no air", "wants a pet for the bottom of a pond"),
-    ),
-    Effect(
-        "has warm blood",
-        "have warm blood",
-        ("bird", "beast"),
-        ("has cold hands and wants a warm creature", "seeks a body that heats a winter nest"),
-    ),
-    Effect(
-        "warms itself in the sun",
-        "warm itself in the sun",
-        ("lizard", "frog"),
-        ("looks for creatures on hot rocks", "studies bodies that cool down at night"),
-    ),
-    Effect(
-        "is covered with scales",
-        "be covered with scales",
-        ("fish", "lizard"),
-        ("studies skin made of small plates", "paints a creature with shiny plates"),
-    ),
+    Effect("grows feathers", ("bird",), ("fills a pillow", "cuts a quill")),
+    Effect("gives milk", ("beast",), ("makes butter", "feeds a baby")),
+    Effect("moves feelers", ("insect",), ("counts antennas", "draws a beetle")),
+    Effect("carries shells", ("crab", "insect"), ("collects armour", "paints hard coats")),
+    Effect("breathes by gills", ("fish", "crab"), ("keeps a deep tank", "studies diving")),
+    Effect("keeps warmth", ("bird", "beast"), ("has cold hands", "heats a nest")),
+    Effect("loves sunshine", ("lizard", "frog"), ("looks on hot rocks", "builds a terrace")),
+    Effect("wears scales", ("fish", "lizard"), ("paints shiny plates", "studies rough skin")),
 )
 
 # What a thing is used for, and goals which that use serves ("How do you ...?").
 USES: dict[str, tuple[str, ...]] = {
-    "digging": ("plant a tree", "bury a box", "make a ditch", "reach the roots"),
-    "cutting": ("slice bread", "part a rope", "trim a hedge", "split a melon"),
-    "cooking": ("boil soup", "fry an egg", "heat milk", "make porridge"),
-    "lighting": ("see in the dark", "read at night", "walk through a tunnel", "warn ships"),
-    "writing": ("send a letter", "sign a contract", "keep a diary", "mark a map"),
-    "sewing": ("mend a shirt", "close a torn sack", "fix a button", "make a dress"),
-    "sweeping": ("clear the dust", "tidy the yard", "remove the crumbs", "clean the steps"),
-    "fishing": ("catch a trout", "fill a net", "feed the cats", "bring home a pike"),
-    "weighing": ("sell flour fairly", "compare two stones", "price gold", "measure salt"),
-    "music": ("play a song", "lead a dance", "sing a child to sleep", "start a parade"),
+    "digging": ("plant a tree", "bury a chest", "make a ditch", "reach the roots"),
+    "cutting": ("slice bread", "part a cord", "trim a hedge", "split a melon"),
+    "cooking": ("boil soup", "fry an egg", "steam rice", "make porridge"),
+    "lighting": ("see at midnight", "find the stairs", "walk a tunnel", "warn ships"),
+    "writing": ("send a letter", "sign a contract", "keep a diary", "label a map"),
+    "sewing": ("mend a shirt", "close a sack", "fix a button", "make a dress"),
+    "sweeping": ("clear the dust", "tidy the yard", "remove the crumbs", "clean the floor"),
+    "fishing": ("catch a trout", "supply the cats", "bring home a pike", "hook an eel"),
+    "weighing": ("sell flour", "compare two pearls", "price gold", "measure salt"),
+    "music": ("play a song", "lead a dance", "soothe a child", "start a parade"),
     "riding": ("cross the plain", "race a friend", "travel to town", "follow a herd"),
-    "knocking": ("drive a nail", "crack a nut", "fix a fence", "shape hot metal"),
+    "knocking": ("drive a nail", "crack a nut", "repair a fence", "shape a horseshoe"),
 }
 
 # (mood of a thing, what happened) -> the feeling and what the person does next.
 REACTIONS: dict[tuple[str, str], tuple[str, str]] = {
-    ("treasured", "found"): ("happy", "show it to everyone"),
-    ("treasured", "lost"): ("sad", "search for it everywhere"),
-    ("feared", "found"): ("afraid", "run far away"),
-    ("feared", "lost"): ("relieved", "come out of hiding"),
+    ("treasured", "found"): ("happy", "show it around"),
+    ("treasured", "lost"): ("sad", "search everywhere"),
+    ("feared", "found"): ("afraid", "run away"),
+    ("feared", "lost"): ("relieved", "stop hiding"),
     ("filthy", "found"): ("disgusted", "wash both hands"),
-    ("filthy", "lost"): ("clean", "put on a fresh coat"),
-    ("funny", "found"): ("amused", "tell jokes about it"),
-    ("funny", "lost"): ("bored", "look for another joke"),
+    ("filthy", "lost"): ("clean", "wear a coat"),
+    ("funny", "found"): ("amused", "tell jokes"),
+    ("funny", "lost"): ("bored", "want another"),
 }
 
 
