@@ -1,7 +1,6 @@
 """scripts/reproduce.py as a whole, and what it does without running anything twice."""
 
 import json
-import signal
 
 import pytest
 
@@ -73,22 +72,6 @@ def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, option, 
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
     assert not ran and not folders.runs.exists()
-
-
-def test_a_signal_reaches_the_step_and_ends_with_75(monkeypatch, tmp_path):
-    script = tmp_path / "slow.py"
-    script.write_text(
-        "import os, signal, sys, time\n"
-        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
-        "os.kill(os.getppid(), signal.SIGTERM)\n"
-        "time.sleep(60)\n"
-    )
-    monkeypatch.setattr(point_module, "SCRIPTS", tmp_path)
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as stopped:
-        point_module.run_script("slow.py")
-    assert stopped.value.code == 75
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders):

@@ -16,7 +16,8 @@ from rich.table import Table
 from denselora.entry_point import told_in_one_line
 from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
-from denselora.reproduce.point import Point, run_script
+from denselora.reproduce.point import Point
+from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import read_published
 from denselora.results.record import read_records

@@ -1,11 +1,6 @@
 """One run of an experiment: train, evaluate, record; what is done already is skipped."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 import denselora.methods  # noqa: F401  (registers the resolver that the configs use)
 from denselora.errors import UserError
 from denselora.reproduce.gpu import one_gpu
+from denselora.reproduce.script import run_script
 from denselora.reproduce.states import carried_out, state_of
 from denselora.reproduce.tuning import best_learning_rate
 from denselora.run_id import run_id
 from denselora.training.folder import TRAINING
-from denselora.training.signals import STOPPED
-
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 
 # what configs/reproduce.yaml has beyond train.yaml
 OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
@@ -130,32 +123,6 @@ class Point:
         if not file.is_file():
             return None
         return json.loads(file.read_text(encoding="utf-8"))["training"]["validation_loss_nats"]
-
-
-def run_script(name: str, *options: str, environment: dict[str, str] | None = None) -> None:
-    """Run one of the scripts in a process of its own, passing on a signal to stop.
-
-    Raises UserError if it fails; exits with code 75 when it was stopped.
-    """
-    command = [sys.executable, str(SCRIPTS / name), *options]
-    child = subprocess.Popen(command, env=os.environ | (environment or {}))
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            before[number] = signal.signal(number, lambda which, _: child.send_signal(which))
-    try:
-        code = child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR1):
-        print("stopped; the same command goes on from here", flush=True)
-        raise SystemExit(STOPPED)
-    if code:
-        raise UserError(
-            f"scripts/{name} ended with exit code {code}, see above; mend it and run the same "
-            "command again to go on from there"
-        )
 
 
 def _root(option: str) -> str:

@@ -1,0 +1,84 @@
+"""One of the scripts in a process of its own: whatever happens to it, the other runs go on."""
+
+import contextlib
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from denselora.errors import UserError
+from denselora.training.signals import STOPPED
+
+SCRIPTS = Path(__file__).parents[3] / "scripts"
+
+# what the scripts import for seconds
+SLOW = ["denselora.training.run", "denselora.evaluation.suite"]
+
+
+def run_script(name: str, *options: str, environment: dict[str, str] | None = None) -> None:
+    """Run a script to its end, passing on a signal to stop.
+
+    Raises UserError if it fails; exits with code 75 when it was stopped.
+    """
+    command = [str(SCRIPTS / name), *options]
+    variables = os.environ | (environment or {})
+    # a process that forks after CUDA was looked at can't use it
+    start = _new if torch.cuda.is_available() else _forked
+    pid, wait = start(command, variables)
+
+    def pass_on(number: int, _frame) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            before[number] = signal.signal(number, pass_on)
+    try:
+        code = wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR1):
+        print("stopped; the same command goes on from here", flush=True)
+        raise SystemExit(STOPPED)
+    if code:
+        raise UserError(
+            f"scripts/{name} ended with exit code {code}, see above; mend it and run the same "
+            "command again to go on from there"
+        )
+
+
+def _new(command: list[str], variables: dict[str, str]) -> tuple[int, Callable[[], int]]:
+    """Start a fresh interpreter; returns its id and how to wait for its exit code."""
+    child = subprocess.Popen([sys.executable, *command], env=variables)
+    return child.pid, child.wait
+
+
+def _forked(command: list[str], variables: dict[str, str]) -> tuple[int, Callable[[], int]]:
+    """The same, from a server process that has imported what is slow to import, once for all."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(SLOW)
+    child = context.Process(target=_run, args=(command, variables))
+    child.start()
+
+    def wait() -> int:
+        child.join()
+        return child.exitcode
+
+    return child.pid, wait
+
+
+def _run(command: list[str], variables: dict[str, str]) -> None:
+    # the server has those of when it began
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.argv = command
+    runpy.run_path(command[0], run_name="__main__")
