@@ -86,7 +86,7 @@ status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, mi
 evaluate-lm-eval: $(STAMP)  ## score with lm-evaluation-harness, log-likelihood of the options (ARGS=adapter_path=FOLDER)
 	$(PY) scripts/evaluate.py scoring=lm-eval $(ARGS)
 
-bench: $(STAMP)  ## measure speed as ratios within one run (ARGS="model=smollm2_135m data=local data.path=FOLDER")
+bench: $(STAMP)  ## measure speed and memory as ratios within one run (ARGS="parts=[step] output=bench/NAME")
 	$(PY) scripts/benchmark.py $(ARGS)
 
 tables: $(STAMP)  ## rebuild tables and figures from results/ alone

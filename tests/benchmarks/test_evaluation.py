@@ -10,12 +10,17 @@ def test_every_way_answers_the_same_rows(script, model_folder, data_folder, tmp_
     code, out, err = script(
         "benchmark",
         *(f"model.path={model_folder}", "data=local", f"data.path={data_folder}"),
-        *("tasks=[boolq,piqa]", "limit=2", "protocol.decoding.max_new_tokens=4"),
+        *(
+            "parts=[evaluation]",
+            "tasks=[boolq,piqa]",
+            "limit=2",
+            "protocol.decoding.max_new_tokens=4",
+        ),
         f"output={tmp_path}/speed",
     )
     assert code == 0, err
     result = json.loads((tmp_path / "speed.json").read_text())
-    rows = {row["name"]: row for row in result["evaluation"]}
+    rows = {row["name"]: row for row in result["evaluation"]["rows"]}
     assert rows[evaluation.REFERENCE]["ratio"] == rows[evaluation.REFERENCE]["same_answers"] == 1
     exact = next(row for name, row in rows.items() if name.startswith("exact"))
     assert exact["same_answers"] == 1 and exact["examples"] == 4 and exact["rounds"] == 2
@@ -26,7 +31,7 @@ def test_every_way_answers_the_same_rows(script, model_folder, data_folder, tmp_
 def test_ratios_are_taken_round_by_round(monkeypatch):
     """With a clock that charges each way its price, the ratio is the prices' ratio."""
     now = [0.0]
-    monkeypatch.setattr(evaluation, "_now", lambda: now[0])
+    monkeypatch.setattr(evaluation, "now", lambda: now[0])
 
     def way(price):
         def answer(task, rows):

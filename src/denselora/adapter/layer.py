@@ -29,6 +29,8 @@ from peft.utils import quantization_extra_repr, resolve_quantization_backend
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from denselora.adapter import functional
+
 
 def _relu(x: torch.Tensor) -> torch.Tensor:
     # The values of torch.relu, with derivative 1/2 at 0. D starts at zero, so the output sits at
@@ -169,19 +171,14 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 continue
             # A pair may serve layers on several devices; the core is always on the layer's own.
             E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
+            branch = (E, M, D, self.scaling[name], self.activations[name], self.dropouts[name])
+            if functional.is_supported(x):
+                y = functional.add_branch(y, x, *branch, self.training)
+                continue
             # Autocast chooses the dtype of each product itself.
-            cast = x.is_meta or not torch.is_autocast_enabled(x.device.type)
-            delta = denselora_delta(
-                self._cast_input_dtype(x, M.dtype) if cast else x,
-                E,
-                M,
-                D,
-                self.scaling[name],
-                self.activations[name],
-                self.dropouts[name],
-                self.training,
-            )
-            y = y + delta.to(y.dtype)
+            cast = not torch.is_autocast_enabled(x.device.type)
+            x_cast = self._cast_input_dtype(x, M.dtype) if cast else x
+            y = y + denselora_delta(x_cast, *branch, self.training).to(y.dtype)
         return y
 
     def get_delta_weight(self, adapter_name: str) -> torch.Tensor:

@@ -4,20 +4,22 @@ The authors' way, commonsense_evaluate.py of the release: one prompt at a time t
 generate with four beams.
 """
 
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from datasets import Dataset
+from omegaconf import DictConfig
 from tqdm import tqdm
 
+from denselora.benchmarks.clock import now, spread
 from denselora.evaluation import judge
 from denselora.evaluation.context import compute_head, shared_head
+from denselora.evaluation.load import load_scoring
 from denselora.evaluation.score import Batches
 from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.suite import read_benchmarks
 from denselora.tasks import Benchmark, benchmark
 
 REFERENCE = "authors' way: batch 1"
@@ -25,6 +27,39 @@ LIBRARY_BATCH = 16
 
 Answers = list[str | None]
 Way = Callable[[Benchmark, Dataset], Answers]
+
+
+def measure(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
+    """What was asked of which model, and ``evaluation_rows``."""
+    with load_scoring(cfg, overrides) as (config, scoring):
+        _, rows = read_benchmarks(config)
+        return {
+            "model": config["model"]["label"],
+            "adapter": config["adapter_path"],
+            "protocol": config["protocol"]["name"],
+            "precision": str(scoring.model.dtype).removeprefix("torch."),
+            "examples": {name: len(test) for name, test in rows.items()},
+            "rows": evaluation_rows(scoring, rows, config["batch_tokens"]),
+        }
+
+
+def table(measured: dict[str, Any]) -> str:
+    """The rows as Markdown, under a line that says what was measured."""
+    adapter = measured["adapter"] or "no adapter"
+    examples = ", ".join(f"{n} of {name}" for name, n in measured["examples"].items())
+    lines = [
+        f"Evaluation: {measured['model']} ({adapter}), {measured['precision']}, "
+        f"protocol {measured['protocol']}, {examples}.",
+        "",
+        "| evaluation | examples/s | ÷ authors' way | lowest–highest | same answers |",
+        "| :-- | --: | --: | --: | --: |",
+    ]
+    for row in measured["rows"]:
+        lines.append(
+            f"| {row['name']} | {row['examples_per_s']:.2f} | {row['ratio']:.2f} | "
+            f"{row['lowest']:.2f}–{row['highest']:.2f} | {100 * row['same_answers']:.0f} % |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def evaluation_rows(
@@ -48,16 +83,16 @@ def evaluation_rows(
         for turn, (task, test) in enumerate(rows.items()):
             for place in range(len(names)):
                 name = names[(place + turn) % len(names)]
-                began = _now()
+                began = now()
                 answers[name] += ways[name](benchmark(task), test)
-                seconds[name].append(_now() - began)
+                seconds[name].append(now() - began)
                 bar.update()
     counts = [len(test) for test in rows.values()]
     return [
         {
             "name": name,
             "examples_per_s": sum(counts) / sum(seconds[name]),
-            **_spread([r / s for r, s in zip(seconds[REFERENCE], seconds[name], strict=True)]),
+            **spread([r / s for r, s in zip(seconds[REFERENCE], seconds[name], strict=True)]),
             "same_answers": _share(answers[name], answers[REFERENCE]),
             "examples": sum(counts),
             "rounds": len(counts),
@@ -112,16 +147,6 @@ def _library(scoring: Scoring, task: Benchmark, rows: Dataset, batch: int) -> An
         )
         answers += [judge.read(task, protocol, text)[0] for text in texts]
     return answers
-
-
-def _now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
-
-
-def _spread(ratios: Sequence[float]) -> dict[str, float]:
-    return {"ratio": statistics.median(ratios), "lowest": min(ratios), "highest": max(ratios)}
 
 
 def _share(ours: Answers, theirs: Answers) -> float:

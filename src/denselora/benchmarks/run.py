@@ -1,4 +1,4 @@
-"""All benchmarks of one model, to JSON and a Markdown table."""
+"""The parts of the benchmark, one after the other, to JSON and Markdown tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,58 +7,43 @@ from typing import Any
 from omegaconf import DictConfig
 
 from denselora import provenance
-from denselora.benchmarks.evaluation import evaluation_rows
-from denselora.evaluation.load import load_scoring
-from denselora.evaluation.suite import read_benchmarks
+from denselora.benchmarks import evaluation, step
+from denselora.errors import UserError
 from denselora.folders import check_writable, write_json, write_text
+
+PARTS = {"step": step, "evaluation": evaluation}
 
 
 def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
-    """Measure, print the table, and write both forms where `output` says; returns the JSON's
-    content.
+    """Measure the parts in `parts`, print their tables as they come, and write both forms where
+    `output` says; returns the JSON's content. Raises UserError for a part that isn't there.
     """
-    if cfg.output:
-        check_writable(Path(cfg.output).parent, "output")
-    with load_scoring(cfg, overrides) as (config, scoring):
-        _, rows = read_benchmarks(config)
-        measured = evaluation_rows(scoring, rows, config["batch_tokens"])
-        precision = str(scoring.model.dtype).removeprefix("torch.")
-    result = {
-        "model": config["model"]["label"],
-        "adapter": config["adapter_path"],
-        "protocol": config["protocol"]["name"],
-        "rows": {name: len(test) for name, test in rows.items()},
+    unknown = [name for name in cfg.parts if name not in PARTS]
+    if unknown:
+        raise UserError(f"parts: {unknown[0]} is none of {', '.join(PARTS)}")
+    output = Path(cfg.output) if cfg.output else None
+    if output:
+        check_writable(output.parent, "output")
+        output.parent.mkdir(parents=True, exist_ok=True)
+    result: dict[str, Any] = {
         "device": provenance.device(),
-        "precision": precision,
         "packages": provenance.packages(),
         "git": provenance.git_state(),
-        "evaluation": measured,
     }
-    table = evaluation_table(result)
-    print(table)
-    if cfg.output:
-        output = Path(cfg.output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_json(output.with_name(output.name + ".json"), result)
-        write_text(output.with_name(output.name + ".md"), table)
+    tables = [_where(result)]
+    print(tables[0])
+    for name in cfg.parts:
+        result[name] = PARTS[name].measure(cfg, overrides)
+        tables.append(PARTS[name].table(result[name]))
+        print(tables[-1])
+        if output:  # after each part: a stop in a later one loses nothing
+            write_json(output.with_name(output.name + ".json"), result)
+            write_text(output.with_name(output.name + ".md"), "\n".join(tables))
     return result
 
 
-def evaluation_table(result: dict[str, Any]) -> str:
-    """The evaluation's rows as Markdown, with what they were measured on."""
-    packages = ", ".join(f"{name} {result['packages'][name]}" for name in ("torch", "transformers"))
-    where = f"{result['device']['name']}, {result['precision']}, {packages}"
-    adapter = result["adapter"] or "no adapter"
-    rows = ", ".join(f"{n} of {name}" for name, n in result["rows"].items())
-    lines = [
-        f"{result['model']} ({adapter}), protocol {result['protocol']}, {rows}; {where}.",
-        "",
-        "| evaluation | examples/s | ÷ authors' way | lowest–highest | same answers |",
-        "| :-- | --: | --: | --: | --: |",
-    ]
-    for row in result["evaluation"]:
-        lines.append(
-            f"| {row['name']} | {row['examples_per_s']:.2f} | {row['ratio']:.2f} | "
-            f"{row['lowest']:.2f}–{row['highest']:.2f} | {100 * row['same_answers']:.0f} % |"
-        )
-    return "\n".join(lines) + "\n"
+def _where(result: dict[str, Any]) -> str:
+    packages = ", ".join(f"{n} {result['packages'][n]}" for n in ("torch", "transformers", "peft"))
+    commit = (result["git"]["commit"] or "unknown")[:9]
+    changed = " with changes" if result["git"]["dirty"] else ""
+    return f"{result['device']['name']}, {packages}, commit {commit}{changed}.\n"
