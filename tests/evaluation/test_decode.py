@@ -30,11 +30,11 @@ def one_at_a_time(model, tokenizer, prompts, decoding) -> list[list[int]]:
     return made
 
 
-def ours(model, tokenizer, prompts, decoding, batch, head=True) -> list[list[int]]:
+def ours(model, tokenizer, prompts, decoding, batch, head=True, draft=()) -> list[list[int]]:
     shared = compute_head(model, shared_head(prompts) if head else [])
     made = []
     for start in range(0, len(prompts), batch):
-        context = read_prompts(model, shared, prompts[start : start + batch])
+        context = read_prompts(model, shared, prompts[start : start + batch], draft)
         if decoding.num_beams == 1:
             made += greedy(context, decoding.max_new_tokens, tokenizer.eos_token_id, never)
         else:
@@ -78,6 +78,29 @@ def test_any_batch_gives_the_tokens_of_generate_on_one_prompt(model, tokenizer, 
         assert ours(model, tokenizer, prompts, decoding, batch) == expected
     assert ours(model, tokenizer, prompts, decoding, 5, head=False) == expected
     assert ours(model, tokenizer, prompts[::-1], decoding, 5) == expected[::-1]
+
+
+@pytest.mark.parametrize("right", [0, 1, 2, 5])
+def test_a_draft_changes_no_token(model, tokenizer, paper, right):
+    decoding = Decoding(num_beams=1, max_new_tokens=9)
+    prompts = encode(tokenizer, paper, 3)
+    expected = one_at_a_time(model, tokenizer, prompts, decoding)
+    draft = [*expected[0][:right], 7, 8, 9]  # as the first row goes on at most
+    assert ours(model, tokenizer, prompts, decoding, 9, draft=draft) == expected
+    assert ours(model, tokenizer, prompts, decoding, 2, head=False, draft=draft) == expected
+
+
+def test_a_right_draft_saves_its_passes(trained, tokenizer, paper):
+    prompt = encode(tokenizer, paper, 1)[:1]
+    head = compute_head(trained, [])
+    (whole,) = ours(trained, tokenizer, prompt, Decoding(1, 32), 1)
+    assert len(whole) > 4
+    context = read_prompts(trained, head, prompt, whole[:4])
+    assert context.written == [whole[:4]]
+    passes, append = [], context.append
+    context.append = lambda *tokens: passes.append(1) or append(*tokens)
+    assert greedy(context, 32, tokenizer.eos_token_id, never) == [whole]
+    assert len(passes) == len(whole) - 4
 
 
 @pytest.mark.parametrize("kind", ["denselora", "lora"])

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from denselora.evaluation.packing import Packing, can_pack, packed
+
 
 @dataclass(frozen=True)
 class Head:
@@ -39,6 +41,7 @@ class Context:
     visible: bool [R, P], false at padding.
     length: int64 [R], the tokens of each prompt, which is the position of the next one.
     logits: float32 [R, V] after each prompt's last token.
+    written: what each row has written already, and counts as its prompt here.
     """
 
     model: nn.Module
@@ -46,6 +49,7 @@ class Context:
     visible: Tensor
     length: Tensor
     logits: Tensor
+    written: list[list[int]]
 
     @torch.no_grad()
     def append(self, tokens: Tensor, ancestors: Tensor, depth: Tensor | int) -> Tensor:
@@ -94,28 +98,67 @@ def compute_head(model: nn.Module, ids: Sequence[int]) -> Head:
 
 
 @torch.no_grad()
-def read_prompts(model: nn.Module, head: Head, prompts: Sequence[Sequence[int]]) -> Context:
+def read_prompts(
+    model: nn.Module, head: Head, prompts: Sequence[Sequence[int]], draft: Sequence[int] = ()
+) -> Context:
     """Run prompts (token ids, each longer than the head that it begins with) through the model.
 
-    They are padded on the left; padding is masked, and positions count a prompt's own tokens.
+    In the cache they are padded on the left; padding is masked, and positions count a prompt's own
+    tokens. The model itself reads them without padding if its attention allows.
+
+    draft: what the rows are likely to go on with. It is read with the prompts, and a row keeps it
+    up to where its own likeliest token is another: greedy decoding's outcome in fewer passes
+    (speculative decoding, Leviathan et al. 2023, with a draft that is known beforehand).
     """
-    device, start = model.device, len(head.ids)
-    bodies = [list(ids[start:]) for ids in prompts]
-    longest = max(map(len, bodies))
-    tokens = torch.tensor([[0] * (longest - len(body)) + body for body in bodies], device=device)
-    length = torch.tensor([len(ids) for ids in prompts], device=device)
-    own = torch.arange(longest, device=device) >= longest + start - length[:, None]
-    visible = torch.cat([own.new_ones(len(bodies), start), own], dim=1)
+    device, start, guessed = model.device, len(head.ids), len(draft)
+    bodies = [[*ids[start:], *draft] for ids in prompts]
+    packing = Packing([len(body) for body in bodies], device)
+    length = torch.tensor([start + len(body) for body in bodies], device=device)
+    visible = torch.cat([packing.real.new_ones(len(bodies), start), packing.real], dim=1)
     cache = head.cache(len(bodies))
-    logits = model(
-        input_ids=tokens,
-        attention_mask=visible.long(),
-        position_ids=(visible.cumsum(1) - 1).clamp(min=0)[:, start:],
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits
-    return Context(model, cache, visible, length, logits[:, -1].float())
+    reading = {
+        "attention_mask": _additive(visible[:, None, None] & _causal(packing, start), model.dtype),
+        "position_ids": (visible.cumsum(1) - 1).clamp(min=0)[:, start:],
+    }
+    if can_pack(model):
+        tokens = torch.tensor([[token for body in bodies for token in body]], device=device)
+        reading["position_ids"] = packing.pack(reading["position_ids"])
+        with packed(model, packing, cache):
+            logits = model(
+                input_ids=tokens,
+                use_cache=False,
+                logits_to_keep=packing.last(guessed + 1),
+                **reading,
+            ).logits[0]
+    else:
+        longest = packing.real.shape[1]
+        rows = [[0] * (longest - len(body)) + body for body in bodies]
+        logits = model(
+            input_ids=torch.tensor(rows, device=device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=guessed + 1,
+            **reading,
+        ).logits
+    logits = logits.view(len(bodies), guessed + 1, -1)
+    ahead = torch.arange(guessed, device=device)
+    right = logits[:, :-1].argmax(-1) == torch.tensor(list(draft), device=device)
+    kept = right.long().cumprod(1).sum(1)
+    visible[:, visible.shape[1] - guessed :] &= ahead < kept[:, None]
+    return Context(
+        model,
+        cache,
+        visible,
+        length - guessed + kept,
+        logits[torch.arange(len(bodies), device=device), kept].float(),
+        [list(draft[:n]) for n in kept.tolist()],
+    )
+
+
+def _causal(packing: Packing, start: int) -> Tensor:
+    """bool [L, start + L]: a column of the padded rows sees the head, itself and those before."""
+    longest, device = packing.real.shape[1], packing.real.device
+    return torch.ones(longest, start + longest, dtype=torch.bool, device=device).tril(start)
 
 
 def _additive(attends: Tensor, dtype: torch.dtype) -> Tensor:

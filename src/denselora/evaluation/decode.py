@@ -42,13 +42,13 @@ def generation_config(decoding: Decoding, tokenizer: PreTrainedTokenizerBase) ->
 def greedy(
     context: Context, tokens: int, eos: int, settled: Callable[[list[int]], bool]
 ) -> list[list[int]]:
-    """Each row's most likely continuation, token by token, at most so many, EOS left out.
+    """Each row's most likely continuation, token by token, at most so many, EOS left out; what the
+    context has kept of a draft, which must be shorter, is its beginning.
 
     A row ends at EOS, or as soon as `settled` says of its tokens that no more are needed.
     """
-    rows = len(context.length)
-    made: list[list[int]] = [[] for _ in range(rows)]
-    live = list(range(rows))
+    made = [list(written) for written in context.written]
+    live = list(range(len(made)))
     logits = context.logits
     for step in range(tokens):
         chosen = logits.argmax(-1)
@@ -56,9 +56,9 @@ def greedy(
         for place, (row, token) in enumerate(zip(live, chosen.tolist(), strict=True)):
             if token != eos:
                 made[row].append(token)
-                if not settled(made[row]):
+                if len(made[row]) < tokens and not settled(made[row]):
                     going.append(place)
-        if not going or step + 1 == tokens:
+        if not going:
             break
         if len(going) < len(live):
             kept = torch.tensor(going, device=chosen.device)

@@ -88,7 +88,8 @@ class Scoring:
         self, benchmark: Benchmark, head: Head, questions: Sequence[Question]
     ) -> list[dict[str, Any]]:
         """A prediction for each of the questions, computed as one batch."""
-        context = read_prompts(self.model, head, [question.ids for question in questions])
+        prompts = [question.ids for question in questions]
+        context = read_prompts(self.model, head, prompts, self._draft(benchmark))
         if self.kind == "choice":
             sums = log_likelihoods(context, [question.tails for question in questions])
             return [
@@ -100,6 +101,14 @@ class Scoring:
             self._written(benchmark, question, text)
             for question, text in zip(questions, texts, strict=True)
         ]
+
+    def _draft(self, benchmark: Benchmark) -> list[int]:
+        """What a trained model begins its answers with; nothing unless decoding is greedy."""
+        decoding = self.protocol.decoding
+        if self.kind != "generate" or decoding.num_beams > 1 or not benchmark.answers:
+            return []
+        answers = answer_ids(self.tokenizer, benchmark.answers)
+        return answers[0][: min(common(answers), decoding.max_new_tokens - 1)]
 
     def _decoded(self, benchmark: Benchmark, context: Context) -> list[str]:
         decoding, eos = self.protocol.decoding, self.tokenizer.eos_token_id
