@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from tokenizers.processors import TemplateProcessing
 
-from denselora.data.dataset import IGNORED, collate, encode
+from denselora.data.dataset import IGNORED, encode, pack
 from denselora.errors import UserError
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
@@ -184,11 +184,9 @@ def test_an_exclamation_mark_stays_text_though_llama3_has_it_as_pad_id(tokenizer
         mark = tokenizer("true!", add_special_tokens=False)["input_ids"][-1]
         assert labels[-2] == ids[-2] == mark
         assert tokenizer.decode(ids, skip_special_tokens=True).endswith("answer is true!")
-        batch = collate([{"input_ids": ids, "labels": labels}], tokenizer.pad_token_id, [1.0])
-        padding = batch.input_ids.shape[1] - len(ids)
-        assert batch.attention_mask[0].tolist() == [0] * padding + [1] * len(ids)
-        assert batch.labels[0, :padding].eq(IGNORED).all()
-        assert batch.labels[0, -2] == mark
+        batch = pack([{"input_ids": ids, "labels": labels}], [1.0])
+        assert batch.input_ids[0].tolist() == ids
+        assert batch.labels[-2] == mark
 
 
 def test_paper_trains_the_answer_after_15_spaces_and_asks_for_it_after_16(tokenizer, protocols):

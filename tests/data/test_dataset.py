@@ -10,7 +10,7 @@ from datasets import Dataset
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from denselora.data.dataset import IGNORED, cache_key, collate, encode, tokenise
+from denselora.data.dataset import IGNORED, cache_key, encode, pack, tokenise
 from denselora.errors import UserError
 from denselora.protocol import Protocol
 from tests.training.conftest import CONFIGS, word_tokenizer
@@ -114,21 +114,21 @@ def test_cache_key_changes_with_content_tokenizer_and_protocol(tokenizer):
     assert len({key, *others}) == 4
 
 
-def test_batches_are_padded_on_the_left_to_a_multiple_of_eight():
+def test_rows_of_a_pass_lie_end_to_end():
     rows = [
         {"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]},
-        {"input_ids": list(range(10, 19)), "labels": [IGNORED] * 5 + [15, 16, 17, 18]},
+        {"input_ids": [8, 9, 10, 11], "labels": [IGNORED, IGNORED, 10, 11]},
     ]
-    batch = collate(rows, pad_id=0, weights=[0.5, 0.25])
-    assert batch.input_ids.shape == (2, 16)
-    assert batch.input_ids[0].tolist() == [0] * 13 + [5, 6, 7]
-    assert batch.attention_mask[0].tolist() == [0] * 13 + [1] * 3
-    assert batch.position_ids[0].tolist() == [0] * 13 + [0, 1, 2]
-    assert batch.labels[0].tolist() == [IGNORED] * 14 + [6, 7]
-    assert batch.first == 11  # the token before the other row's first label
-    assert batch.weights.dtype == torch.float32
+    batch = pack(rows, weights=[0.5, 0.25])
+    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9, 10, 11]]
+    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2, 3]]
+    assert batch.starts.tolist() == [0, 3, 7] and batch.lengths == (3, 4)
+    assert batch.labels.tolist() == [6, 7, 10, 11]
+    assert batch.columns.tolist() == [0, 1, 4, 5]  # the token before each
+    assert batch.weights.tolist() == [0.5, 0.5, 0.25, 0.25]
+    assert batch.weights.dtype == torch.float32 and batch.starts.dtype == torch.int32
 
 
-def test_padding_predicts_no_first_token():
-    rows = [{"input_ids": [5, 6, 7], "labels": [5, 6, 7]}]
-    assert collate(rows, pad_id=0, weights=[1.0]).labels[0].tolist() == [IGNORED] * 6 + [6, 7]
+def test_no_row_predicts_the_first_token_of_the_next():
+    rows = [{"input_ids": [5, 6], "labels": [5, 6]}, {"input_ids": [7, 8], "labels": [7, 8]}]
+    assert pack(rows, weights=[1.0, 1.0]).labels.tolist() == [6, 8]

@@ -1,15 +1,18 @@
-"""Loss reductions: equal gradients however a global batch is split."""
+"""Loss reductions: equal gradients however a global batch is split, and as if it were padded."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from denselora.data.dataset import IGNORED, collate
-from denselora.training.batches import Batches
-from denselora.training.loss import counted, row_weights, weighted_loss
+from denselora.data.dataset import IGNORED, pack
+from denselora.training import loss as loss_module
+from denselora.training.attention import keep_rows_apart
+from denselora.training.batches import Batches, spread
+from denselora.training.loss import counted, frozen_head, row_weights, weighted_loss
 from tests.conftest import adapted_llama
 
 LENGTHS = (5, 9, 7, 12, 6, 6, 11, 8, 3, 10, 4, 9, 13, 7, 5, 8)
+ALL = sum(LENGTHS)
 
 
 class Rows:
@@ -20,30 +23,80 @@ class Rows:
         return {"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:]}
 
 
-def gradients(reduction: str, rows_per_pass: int, micro_batch_size: int = 4, processes: int = 1):
-    """Loss and gradients of the global batch, summed over its processes and passes."""
+def model_for_training():
     model = adapted_llama()
-    total = 0.0
+    assert keep_rows_apart(model.get_base_model())
+    return model
+
+
+def trained_gradients(model) -> dict[str, torch.Tensor]:
+    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+
+
+def gradients(reduction: str, pass_tokens: int, processes: int = 1, whole_logits: bool = False):
+    """Loss and gradients of the global batch, summed over its processes and passes."""
+    model, total = model_for_training(), 0.0
+    head = None if whole_logits else frozen_head(model)
     for process in range(processes):
-        batches = Batches(Rows(), [range(16)], reduction, micro_batch_size, processes, process)
-        for batch in batches.at(0, rows_per_pass).passes:
-            loss = weighted_loss(model, batch)
+        batches = Batches(Rows(), [range(16)], reduction, 4, processes, process)
+        for batch in batches.at(0, pass_tokens).passes:
+            loss = weighted_loss(model, batch, head)
             loss.backward()
             total += loss.item()
-    return total, {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+    return total, trained_gradients(model)
+
+
+def padded_gradients(reduction: str):
+    """The same as the authors' loop has it: micro-batches of 4 rows, padded on the left, all
+    logits; only padding is nowhere predicted from and nowhere predicted."""
+    model, total = adapted_llama(), 0.0
+    all_counted = sum(counted(Rows()[number]) for number in range(16))
+    for first in range(0, 16, 4):
+        rows = [Rows()[number] for number in range(first, first + 4)]
+        width = max(len(row["input_ids"]) for row in rows)
+        ids, labels, mask = (torch.full((4, width), fill) for fill in (0, IGNORED, 0))
+        for at, row in enumerate(rows):
+            start = width - len(row["input_ids"])
+            ids[at, start:] = torch.tensor(row["input_ids"])
+            labels[at, start:] = torch.tensor(row["labels"])
+            mask[at, start:] = 1
+        positions = (mask.cumsum(1) - 1).clip(min=0)
+        logits = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits
+        summed = F.cross_entropy(
+            logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum"
+        )
+        share = (labels[:, 1:] != IGNORED).sum() * 4
+        loss = summed / (all_counted if reduction == "token_mean" else share)
+        loss.backward()
+        total += loss.item()
+    return total, trained_gradients(model)
 
 
 def assert_same(one, other):
     assert one[0] == pytest.approx(other[0], rel=1e-5)
     for name, gradient in one[1].items():
+        assert gradient.abs().max() > 0
         torch.testing.assert_close(other[1][name], gradient, rtol=1e-4, atol=1e-7)
+        assert (other[1][name] - gradient).norm() <= 1e-5 * gradient.norm()
 
 
-@pytest.mark.parametrize(("rows_per_pass", "processes"), [(4, 1), (1, 1), (2, 2)])
 @pytest.mark.parametrize("reduction", ["token_mean", "micro_batch_mean"])
-def test_gradients_do_not_depend_on_the_split(reduction, rows_per_pass, processes):
-    whole = gradients(reduction, 16)
-    assert_same(whole, gradients(reduction, rows_per_pass, processes=processes))
+def test_gradients_are_those_of_padded_micro_batches(reduction):
+    assert_same(padded_gradients(reduction), gradients(reduction, ALL))
+
+
+@pytest.mark.parametrize(("pass_tokens", "processes"), [(40, 1), (1, 1), (20, 2)])
+@pytest.mark.parametrize("reduction", ["token_mean", "micro_batch_mean"])
+def test_gradients_do_not_depend_on_the_split(reduction, pass_tokens, processes):
+    whole = gradients(reduction, ALL)
+    assert_same(whole, gradients(reduction, pass_tokens, processes))
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 3 * 128, 2**23])
+def test_gradients_do_not_depend_on_the_pieces_of_the_loss(monkeypatch, logits_at_once):
+    monkeypatch.setitem(loss_module.LOGITS_AT_ONCE, "cpu", logits_at_once)
+    whole = gradients("token_mean", ALL, whole_logits=True)
+    assert_same(whole, gradients("token_mean", ALL))
 
 
 def by_formula(groups: list[range]) -> float:
@@ -61,13 +114,13 @@ def by_formula(groups: list[range]) -> float:
 
 
 def test_token_mean_is_over_the_global_batch():
-    assert gradients("token_mean", 4)[0] == pytest.approx(by_formula([range(16)]), rel=1e-5)
+    assert gradients("token_mean", 40)[0] == pytest.approx(by_formula([range(16)]), rel=1e-5)
 
 
 def test_micro_batch_mean_is_over_the_means_of_neighbours():
     groups = [range(start, start + 4) for start in (0, 4, 8, 12)]
     expected = by_formula(groups)
-    assert gradients("micro_batch_mean", 4)[0] == pytest.approx(expected, rel=1e-5)
+    assert gradients("micro_batch_mean", 40)[0] == pytest.approx(expected, rel=1e-5)
     assert expected != pytest.approx(by_formula([range(16)]), rel=1e-4)
 
 
@@ -75,28 +128,54 @@ def test_weights_of_a_row_without_loss_stay_finite():
     assert row_weights([0, 0], "micro_batch_mean", 1) == [0.5, 0.5]
 
 
-def test_logits_are_asked_for_only_where_they_count():
+def test_a_pass_without_loss_gives_zero_gradients():
+    model = model_for_training()
+    batch = pack([{"input_ids": [1, 2, 3], "labels": [IGNORED] * 3}], [1.0])
+    loss = weighted_loss(model, batch, frozen_head(model))
+    loss.backward()
+    assert loss == 0 and all(not g.any() for g in trained_gradients(model).values())
+
+
+@pytest.mark.parametrize("pieces", [True, False])
+def test_logits_are_made_only_where_they_count(pieces):
+    model, seen = model_for_training(), []
+    head = frozen_head(model)
+    make_logits = head.forward
+
+    def record(hidden):
+        seen.append(hidden.shape[-2])
+        return make_logits(hidden)
+
+    head.forward = record
     row = {"input_ids": list(range(16)), "labels": [IGNORED] * 12 + [12, 13, 14, 15]}
-    seen = []
-
-    class Model(torch.nn.Module):
-        def forward(self, logits_to_keep, **inputs):
-            seen.append(logits_to_keep)
-            return adapted_llama()(logits_to_keep=logits_to_keep, **inputs)
-
-    weighted_loss(Model(), collate([row], pad_id=0, weights=[1.0]))
-    assert seen == [5]  # four labels, and the last position, which predicts nothing
-    assert counted(row) == 4
+    weighted_loss(model, pack([row], [1.0]), head if pieces else None)
+    assert seen == [4]
+    assert head.forward is record
 
 
-def test_nothing_reads_the_pad_id():
-    rows = [Rows()[number] for number in (0, 3)]
-    losses, grads = [], []
-    for pad_id in (0, 77):
-        model = adapted_llama()
-        loss = weighted_loss(model, collate(rows, pad_id, weights=[0.5, 0.5]))
-        loss.backward()
-        losses.append(loss.detach())
-        grads.append([p.grad for p in model.parameters() if p.requires_grad])
-    assert torch.equal(*losses)
-    assert all(torch.equal(one, other) for one, other in zip(*grads, strict=True))
+def test_a_trained_or_followed_head_makes_its_logits_at_once():
+    model = model_for_training()
+    assert frozen_head(model) is model.get_output_embeddings()
+    model.get_output_embeddings().requires_grad_(True)
+    assert frozen_head(model) is None
+
+    capped = model_for_training()
+    base = capped.get_base_model()
+    forward = base.forward
+
+    def cap(*args, **kwargs):
+        output = forward(*args, **kwargs)
+        output.logits = 30 * torch.tanh(output.logits / 30)
+        return output
+
+    base.forward = cap
+    assert frozen_head(capped) is None
+
+
+def test_passes_are_few_even_and_as_many_for_each_process():
+    lengths = [10, 2, 8, 4, 6, 6]
+    assert [sum(lengths[at] for at in part) for part in spread(lengths, 12)] == [12, 12, 12]
+    assert spread(lengths, 36) == [[0, 2, 4, 5, 3, 1]]
+    assert len(spread(lengths, 30, processes=2)) == 2
+    assert len(spread(lengths, 17, processes=2)) == 4
+    assert sorted(spread(lengths, 1)) == [[0], [1], [2], [3], [4], [5]]

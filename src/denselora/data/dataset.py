@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -160,49 +160,49 @@ def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> bytes:
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one forward pass, padded on the left.
+    """Rows of one forward pass, end to end without padding.
 
-    input_ids, attention_mask, position_ids, labels: [rows, tokens], int64.
-    weights: [rows], fp32; what a row's summed loss counts for.
-    first: the first column whose next token may carry loss; before it no logits are needed.
+    input_ids, position_ids: [1, tokens], int64; positions start at 0 in each row.
+    starts: [rows + 1], int32; the column where each row starts, and the end.
+    lengths: tokens of each row.
+    columns: [counted], int64; the columns that predict a token with loss.
+    labels: [counted], int64; the tokens they predict.
+    weights: [counted], fp32; what each one's loss counts for.
     """
 
     input_ids: torch.Tensor
-    attention_mask: torch.Tensor
     position_ids: torch.Tensor
+    starts: torch.Tensor
+    lengths: tuple[int, ...]
+    columns: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
-    first: int
+
+    @property
+    def tokens(self) -> int:
+        return self.input_ids.shape[1]
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch with its tensors on a device."""
         tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
-        return Batch(**tensors, first=self.first)
+        return replace(self, **tensors)
 
 
-def padded_length(longest: int, multiple: int = 8) -> int:
-    """Columns of a batch: the longest row's tokens up to a multiple of 8, as in the authors'."""
-    return -(-longest // multiple) * multiple
-
-
-def collate(rows: Sequence[dict[str, Sequence[int]]], pad_id: int, weights: Sequence[float]):
-    """The rows as a `Batch`. Padding gets the pad id, mask 0 and the ignored label."""
-    length = padded_length(max(len(row["input_ids"]) for row in rows))
-    ids = np.full((len(rows), length), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), length), dtype=np.int64)
-    labels = np.full((len(rows), length), IGNORED, dtype=np.int64)
-    for at, row in enumerate(rows):
-        tokens = len(row["input_ids"])
-        ids[at, length - tokens :] = row["input_ids"]
-        mask[at, length - tokens :] = 1
-        # no token stands before the first to predict it, and padding must not
-        labels[at, length - tokens + 1 :] = row["labels"][1:]
-    labelled = np.flatnonzero((labels != IGNORED).any(axis=0))
+def pack(rows: Sequence[dict[str, Sequence[int]]], weights: Sequence[float]) -> Batch:
+    """The rows as a `Batch`. weights: what each row's summed loss counts for."""
+    lengths = [len(row["input_ids"]) for row in rows]
+    starts = np.cumsum([0, *lengths])
+    labels = np.concatenate([row["labels"] for row in rows], dtype=np.int64)
+    # no token of its row stands before the first to predict it
+    labels[starts[:-1]] = IGNORED
+    counted = np.flatnonzero(labels != IGNORED)
+    ids = np.concatenate([row["input_ids"] for row in rows], dtype=np.int64)
     return Batch(
-        input_ids=torch.from_numpy(ids),
-        attention_mask=torch.from_numpy(mask),
-        position_ids=torch.from_numpy((mask.cumsum(axis=1) - 1).clip(min=0)),
-        labels=torch.from_numpy(labels),
-        weights=torch.tensor(list(weights), dtype=torch.float32),
-        first=int(labelled[0]) - 1 if len(labelled) else length - 2,
+        input_ids=torch.from_numpy(ids)[None],
+        position_ids=torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))[None],
+        starts=torch.from_numpy(starts.astype(np.int32)),
+        lengths=tuple(lengths),
+        columns=torch.from_numpy(counted - 1),
+        labels=torch.from_numpy(labels[counted]),
+        weights=torch.from_numpy(np.repeat(np.float32(weights), lengths)[counted]),
     )

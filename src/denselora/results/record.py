@@ -143,12 +143,11 @@ class Training:
     """tokens / seconds."""
     peak_memory_gib: float | None
     """Highest memory allocated on one device; null where it isn't known."""
-    padding_percent: float | None = None
-    """Share of the batches' columns that was padding."""
     data_percent: float | None = None
     """Share of `seconds` spent on making batches."""
-    rows_per_pass: Count | None = None
-    """Rows in a forward pass at the end: less than trainer.micro_batch_size if memory ran out."""
+    pass_tokens: Count | None = None
+    """Tokens in a forward pass at most, at the end: less than trainer.pass_tokens if memory ran
+    out."""
     skipped_steps: Count | None = None
     """Steps left out because loss or gradient was not finite."""
     checkpoint_step: Count | None = None

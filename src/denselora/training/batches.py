@@ -1,8 +1,9 @@
 """Global batches, cut into forward passes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from denselora.data.dataset import Batch, TrainingSet, collate, padded_length
+from denselora.data.dataset import Batch, TrainingSet, pack
 from denselora.data.order import Schedule
 from denselora.training.loss import counted, row_weights
 
@@ -11,21 +12,19 @@ from denselora.training.loss import counted, row_weights
 class GlobalBatch:
     """One process's part of an optimizer step.
 
-    passes: its forward passes. tokens, padded_tokens: real tokens and all columns, over all
-    processes.
+    passes: its forward passes. tokens: over all processes.
     """
 
     passes: list[Batch]
     tokens: int
-    padded_tokens: int
 
 
 @dataclass(frozen=True)
 class Batches:
     """The global batches of a run, for one of its processes.
 
-    Within a global batch the rows are sorted by length before they are cut into passes: the row
-    weights keep the protocol's loss as it is, and less is padding.
+    The rows of a global batch are spread over passes by their lengths alone: their weights keep the
+    protocol's loss as it is.
     """
 
     rows: TrainingSet
@@ -35,29 +34,42 @@ class Batches:
     processes: int
     process: int
 
-    def at(self, step: int, rows_per_pass: int) -> GlobalBatch:
-        """The global batch of a step (from 0) in passes of so many rows."""
+    def at(self, step: int, pass_tokens: int) -> GlobalBatch:
+        """The global batch of a step (from 0) in passes of so many tokens at most."""
         rows = [self.rows[number] for number in self.schedule[step]]
         weights = row_weights([counted(row) for row in rows], self.reduction, self.micro_batch_size)
-        weighted = sorted(zip(rows, weights, strict=True), key=lambda pair: _length(pair[0]))
-        cuts = [weighted[i : i + rows_per_pass] for i in range(0, len(weighted), rows_per_pass)]
+        lengths = [len(row["input_ids"]) for row in rows]
+        mine = spread(lengths, pass_tokens, self.processes)[self.process :: self.processes]
         return GlobalBatch(
-            passes=[
-                collate([row for row, _ in cut], pad_id=0, weights=[weight for _, weight in cut])
-                for cut in cuts[self.process :: self.processes]
-            ],
-            tokens=sum(map(_length, rows)),
-            padded_tokens=sum(len(cut) * padded_length(_length(cut[-1][0])) for cut in cuts),
+            passes=[pack([rows[at] for at in part], [weights[at] for at in part]) for part in mine],
+            tokens=sum(lengths),
         )
 
 
-def validation_batches(rows: TrainingSet, rows_per_pass: int) -> list[Batch]:
-    """The held-out rows, sorted by length, each weighted so that the sum is the token mean."""
-    ordered = sorted((rows[number] for number in rows.numbers), key=_length)
-    weight = 1 / max(1, sum(map(counted, ordered)))
-    cuts = [ordered[i : i + rows_per_pass] for i in range(0, len(ordered), rows_per_pass)]
-    return [collate(cut, pad_id=0, weights=[weight] * len(cut)) for cut in cuts]
+def spread(lengths: Sequence[int], most: int, processes: int = 1) -> list[list[int]]:
+    """The rows' places in passes of about equal tokens: as few as keep each at `most` tokens, or at
+    one row that is longer, and as many for each process.
+
+    The longest row goes first, each to the pass that holds least.
+    """
+    order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
+    rounds = -(-sum(lengths) // (most * processes))
+    count = processes * max(1, min(rounds, len(lengths) // processes))
+    while True:
+        passes: list[list[int]] = [[] for _ in range(count)]
+        tokens = [0] * count
+        for at in order:
+            least = tokens.index(min(tokens))
+            passes[least].append(at)
+            tokens[least] += lengths[at]
+        if count + processes > len(lengths) or max(tokens) <= most:
+            return passes
+        count += processes
 
 
-def _length(row: dict) -> int:
-    return len(row["input_ids"])
+def validation_batches(rows: TrainingSet, pass_tokens: int) -> list[Batch]:
+    """The held-out rows, each weighted so that the sum is the token mean."""
+    held_out = [rows[number] for number in rows.numbers]
+    weight = 1 / max(1, sum(map(counted, held_out)))
+    parts = spread([len(row["input_ids"]) for row in held_out], pass_tokens)
+    return [pack([held_out[at] for at in part], [weight] * len(part)) for part in parts]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
+from torch import nn
 from tqdm import tqdm
 
 from denselora.data.dataset import Batch
@@ -24,7 +25,7 @@ class Loop:
 
     validation: the held-out rows in batches, or none. log: takes each step's metrics. save: writes
     a checkpoint of the present state. asked_to_stop: whether a signal has come. clock: seconds from
-    a fixed start.
+    a fixed start. head: the frozen one, see `frozen_head`.
     """
 
     state: State
@@ -36,6 +37,7 @@ class Loop:
     save: Callable[[], None]
     asked_to_stop: Callable[[], bool]
     clock: Callable[[], float]
+    head: nn.Module | None = None
 
     def run(self) -> bool:
         """Train; returns whether the run was asked to stop before its end. It is saved then too.
@@ -58,7 +60,6 @@ class Loop:
                 metrics = {"step": progress.step + 1} | self._update(loss)
                 progress.step += 1
                 progress.tokens += batch.tokens
-                progress.padded_tokens += batch.padded_tokens
                 progress.seconds = self.clock() - began
 
                 last = progress.step == self.steps
@@ -95,7 +96,7 @@ class Loop:
             mine = start + accelerator.process_index
             batch = self.validation[min(mine, len(self.validation) - 1)]
             with accelerator.autocast():
-                loss = weighted_loss(self.state.model, batch.to(accelerator.device))
+                loss = self._loss(batch)
             if mine < len(self.validation):
                 total += loss
         self.state.model.train()
@@ -104,30 +105,35 @@ class Loop:
     def _forward_backward(self) -> tuple[float, GlobalBatch]:
         """Accumulate the gradients of the next global batch; returns its loss in nats.
 
-        When memory runs out, its rows are spread over twice as many passes and it starts again.
+        When memory runs out, its rows are spread over more passes and it starts again.
         """
         accelerator, progress = self.state.accelerator, self.state.progress
         while True:
             started = self.clock()
-            batch = self.batches.at(progress.step, progress.rows_per_pass)
+            batch = self.batches.at(progress.step, progress.pass_tokens)
             progress.data_seconds += self.clock() - started
             try:
                 return self._accumulate(batch.passes), batch
             except RuntimeError as error:
                 if not should_reduce_batch_size(error):
                     raise
-                rows = progress.rows_per_pass
-                if rows == 1 or accelerator.num_processes > 1:
+                largest = max(batch.passes, key=lambda one: one.tokens)
+                if len(largest.lengths) == 1 or accelerator.num_processes > 1:
                     raise UserError(
-                        f"step {progress.step + 1}: out of memory with {rows} rows in a forward "
-                        f"pass; lower trainer.micro_batch_size={self.settings.micro_batch_size} "
-                        "or set trainer.gradient_checkpointing=true"
+                        f"step {progress.step + 1}: out of memory with {largest.tokens} tokens in "
+                        f"a forward pass; lower trainer.pass_tokens={self.settings.pass_tokens} or "
+                        "set trainer.gradient_checkpointing=true"
                     ) from None
             # outside the handler, which keeps the failed pass's tensors alive
             self.state.optimizer.zero_grad()
             torch.cuda.empty_cache()
-            progress.rows_per_pass = rows // 2
-            tqdm.write(f"step {progress.step + 1}: out of memory; now {rows // 2} rows a pass")
+            progress.pass_tokens = largest.tokens // 2
+            tqdm.write(
+                f"step {progress.step + 1}: out of memory; now {progress.pass_tokens} tokens a pass"
+            )
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        return weighted_loss(self.state.model, batch.to(self.state.accelerator.device), self.head)
 
     def _accumulate(self, passes: list[Batch]) -> float:
         accelerator, model = self.state.accelerator, self.state.model
@@ -138,7 +144,7 @@ class Loop:
             accelerator.gradient_state._set_sync_gradients(not waits)
             with accelerator.no_sync(model) if waits else nullcontext():
                 with accelerator.autocast():
-                    loss = weighted_loss(model, batch.to(accelerator.device))
+                    loss = self._loss(batch)
                 # gradients are averaged over processes, the weights already count all of them
                 weighted = loss * accelerator.num_processes
                 if self.state.budget and number == 1:

@@ -82,10 +82,9 @@ class Outcome:
                 "rows": self.rows,
                 "tokens": progress.tokens,
                 "tokens_per_s": progress.tokens / progress.seconds,
-                "padding_percent": 100 * (1 - progress.tokens / progress.padded_tokens),
                 "data_percent": 100 * progress.data_seconds / progress.seconds,
                 "peak_memory_gib": peak,
-                "rows_per_pass": progress.rows_per_pass,
+                "pass_tokens": progress.pass_tokens,
                 "seconds": progress.seconds,
                 "skipped_steps": progress.skipped,
                 "checkpoint_step": checkpoint_step,
@@ -106,11 +105,13 @@ class Outcome:
             + ("last loss not finite" if loss is None else f"last loss {loss:.4f} nats")
         )
         print(
-            f"{figures['padding_percent']:.1f} % of the columns were padding, "
             f"{figures['data_percent']:.1f} % of the time went into making batches"
+            + (
+                f"; memory ran out: {figures['pass_tokens']} tokens a pass in the end"
+                if figures["pass_tokens"] < self.job.settings.pass_tokens
+                else ""
+            )
         )
-        if figures["rows_per_pass"] < self.job.settings.micro_batch_size:
-            print(f"memory ran out: {figures['rows_per_pass']} rows a pass in the end")
         if figures["skipped_steps"]:
             print(f"left out for non-finite loss or gradient: {figures['skipped_steps']} steps")
         if figures["collapsed"]:

@@ -1,6 +1,6 @@
 """What a run will do, before it does it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,11 +8,12 @@ from accelerate import init_empty_weights
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from denselora.data.dataset import TrainingSet, collate
+from denselora.data.dataset import TrainingSet, pack
 from denselora.data.order import Schedule
 from denselora.methods import attach, describe
+from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
-from denselora.training.loss import weighted_loss
+from denselora.training.loss import frozen_head, weighted_loss
 
 # bytes an element of a quantised linear layer: 4 bits and its share of the scales; 8 bits
 QUANTISED_BYTES = {"nf4": 0.52, "int8": 1.0}
@@ -54,10 +55,13 @@ def print_dry_run(plan: Plan, schedule: Schedule, model: nn.Module, dtype: torch
 
     model: on the meta device, see `empty_model`.
     """
+    settings = plan.job.settings
     plan.print(describe(model, plan.job.config["adapter"]), start=0)
     lengths = [plan.rows.lengths[number] for step in range(plan.steps) for number in schedule[step]]
     longest = max(lengths)
-    gib = {name: size / 2**30 for name, size in memory(plan.job, model, longest, dtype).items()}
+    rows = min(settings.pass_tokens // longest, settings.global_batch_size // plan.processes)
+    sizes = memory(plan.job, model, max(1, rows), longest, dtype)
+    gib = {name: size / 2**30 for name, size in sizes.items()}
     print(f"{sum(lengths):,} tokens, {sum(lengths) / len(lengths):.0f} a row, longest {longest}")
     print(
         f"about {sum(gib.values()):.2f} GiB a device at the longest rows: "
@@ -71,6 +75,7 @@ def empty_model(job: Job, steps: int) -> nn.Module:
     config = AutoConfig.from_pretrained(job.config["model"]["path"])
     with init_empty_weights(include_buffers=False):
         base = AutoModelForCausalLM.from_config(config)
+        keep_rows_apart(base)
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         if job.config["adapter"]["name"] == "none":
@@ -78,9 +83,11 @@ def empty_model(job: Job, steps: int) -> nn.Module:
         return attach(base, job.adapter, steps)
 
 
-def memory(job: Job, model: nn.Module, longest: int, dtype: torch.dtype) -> dict[str, float]:
-    """Bytes on one device without sharding: weights, gradients and optimizer, and what the forward
-    pass of a micro-batch of the longest rows keeps for the backward pass.
+def memory(
+    job: Job, model: nn.Module, rows: int, tokens: int, dtype: torch.dtype
+) -> dict[str, float]:
+    """Bytes on one device without sharding: weights, gradients and optimizer, and what a forward
+    pass over so many rows of so many tokens keeps for the backward pass.
 
     The last is counted by running that pass on the meta device, where nothing is computed.
     """
@@ -103,17 +110,14 @@ def memory(job: Job, model: nn.Module, longest: int, dtype: torch.dtype) -> dict
         "weights": weights,
         "gradients": trained * 4,
         "optimizer": trained * OPTIMIZER_BYTES[job.settings.optimizer],
-        "activations": _kept_for_backward(model, job.settings.micro_batch_size, longest, dtype),
+        "activations": _kept_for_backward(model, rows, tokens, dtype),
     }
 
 
 def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dtype) -> int:
     """Bytes of all tensors that autograd saves, each storage once, parameters left out."""
     row = {"input_ids": [0] * tokens, "labels": [0] * tokens}
-    batch = collate([row] * rows, pad_id=0, weights=[1.0] * rows).to(torch.device("meta"))
-    # transformers would look at the values of a mask per token, and there are none
-    mask = torch.ones(rows, 1, *batch.labels.shape[1:] * 2, dtype=torch.bool, device="meta")
-    batch = replace(batch, attention_mask=mask)
+    batch = pack([row] * rows, [1.0] * rows).to(torch.device("meta"))
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
 
@@ -128,7 +132,7 @@ def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dt
         parameter.data = parameter.data.to(dtype)
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = weighted_loss(model, batch)
+        loss = weighted_loss(model, batch, frozen_head(model))
     size = sum(storage.nbytes() for storage in kept.values())
     del loss
     return size

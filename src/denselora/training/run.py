@@ -13,6 +13,7 @@ from denselora.data.rows import read_rows
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
 from denselora.training.adalora import RankBudget
+from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
 from denselora.training.change import matrices, write_run_change
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
@@ -21,6 +22,7 @@ from denselora.training.folder import TRAINING, RunFolder
 from denselora.training.health import Diverged
 from denselora.training.job import Job
 from denselora.training.loop import Loop
+from denselora.training.loss import frozen_head
 from denselora.training.optimizer import build_optimizer, check_optimizer
 from denselora.training.outcome import Outcome
 from denselora.training.plan import Plan, empty_model, print_dry_run
@@ -78,10 +80,12 @@ def train(cfg: DictConfig) -> Path | None:
             job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
         )
         base_fingerprint = fingerprint(base)
+        pass_tokens = settings.pass_tokens if keep_rows_apart(base) else 1
         if settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         model = attach(base, job.adapter, steps)
         method = describe(model, job.config["adapter"])
+        head = frozen_head(model)
         start = matrices(model)
 
         # 4. Where the run goes on; the folder, with the resolved config in it before step one.
@@ -101,7 +105,7 @@ def train(cfg: DictConfig) -> Path | None:
         )  # fmt: skip
         scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
         prepared, optimizer = accelerator.prepare(model, optimizer)
-        progress = Progress(rows_per_pass=settings.micro_batch_size)
+        progress = Progress(pass_tokens=pass_tokens)
         budget = RankBudget.of(model, accelerator)
         state = State(accelerator, prepared, optimizer, scheduler, progress, budget)
         set_seed(job.config["seed"], device_specific=True)
@@ -132,8 +136,10 @@ def train(cfg: DictConfig) -> Path | None:
             rows, schedule, job.protocol.loss_reduction, settings.micro_batch_size,
             accelerator.num_processes, accelerator.process_index,
         )  # fmt: skip
-        validation = validation_batches(held_out, settings.micro_batch_size) if held_out else []
-        loop = Loop(state, batches, validation, settings, steps, log, save, stop, time.perf_counter)
+        validation = validation_batches(held_out, pass_tokens) if held_out else []
+        loop = Loop(
+            state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head
+        )
         try:
             stopped = loop.run()
         except Diverged as error:

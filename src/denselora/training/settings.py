@@ -18,6 +18,7 @@ class Settings:
     max_steps: int | None
     global_batch_size: int
     micro_batch_size: int
+    pass_tokens: int
     group_by_length: bool
     optimizer: str
     learning_rate: float
@@ -34,8 +35,8 @@ class Settings:
     keep_checkpoints: int
 
     def __post_init__(self):
-        for name in ("epochs", "global_batch_size", "micro_batch_size", "eval_steps", "save_steps",
-                     "keep_checkpoints", "max_skipped_steps"):  # fmt: skip
+        for name in ("epochs", "global_batch_size", "micro_batch_size", "pass_tokens", "eval_steps",
+                     "save_steps", "keep_checkpoints", "max_skipped_steps"):  # fmt: skip
             self._require(name, getattr(self, name) >= 1, "give a number above 0")
         self._require("learning_rate", self.learning_rate > 0, "give a number above 0")
         self._require("max_grad_norm", self.max_grad_norm > 0, "give a number above 0")

@@ -27,8 +27,6 @@ class Progress:
     step: int = 0
     tokens: int = 0
     """Real tokens trained on."""
-    padded_tokens: int = 0
-    """The same with padding."""
     seconds: float = 0.0
     """Wall clock in the loop."""
     data_seconds: float = 0.0
@@ -36,8 +34,8 @@ class Progress:
     skipped: int = 0
     """Steps left out because loss or gradient was not finite."""
     skipped_in_a_row: int = 0
-    rows_per_pass: int = 0
-    """Rows in a forward pass: micro_batch_size, or less where memory ran out."""
+    pass_tokens: int = 0
+    """Tokens in a forward pass at most: trainer.pass_tokens, or less where memory ran out."""
     best_step: int | None = None
     """The step with the least validation loss so far."""
     best_validation_loss_nats: float | None = None

@@ -22,6 +22,7 @@ from transformers import (
 from denselora.data.dataset import IGNORED
 from denselora.data.order import Schedule
 from denselora.data.world.text import Document
+from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.checkpoint import Checkpoints, read_state
 from denselora.training.loop import Loop
@@ -93,6 +94,7 @@ def pretrain(
     Raises Stopped once saved after SIGTERM or SIGUSR1.
     """
     accelerator = Accelerator(cpu=True)
+    keep_rows_apart(model)
     steps = settings.steps(len(rows))
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -119,7 +121,7 @@ def pretrain(
         prepared,
         optimizer,
         scheduler,
-        Progress(rows_per_pass=settings.micro_batch_size),
+        Progress(pass_tokens=settings.pass_tokens),
     )
     losses: list[float] = []
     if saved:

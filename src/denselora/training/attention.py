@@ -1,0 +1,125 @@
+"""Attention for rows that lie end to end in one sequence, each seeing itself alone.
+
+transformers finds it under the name "varlen". On a GPU in half precision it is torch's flash
+attention over rows of varying length; elsewhere each row goes through torch's plain attention.
+"""
+
+import torch
+from torch.nn import functional as F
+from torch.nn.attention.varlen import varlen_attn
+from transformers import AttentionInterface, PreTrainedModel
+
+from denselora.data.dataset import Batch, pack
+
+
+def varlen_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: torch.Tensor,
+    max_length_q: int,
+    row_lengths: tuple[int, ...],
+    **others,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention within each row.
+
+    query [1, heads, tokens, width], key and value [1, key heads, tokens, width] give
+    [1, tokens, heads, width]. The model hands on what `row_arguments` gives it.
+
+    Raises NotImplementedError for weights that are capped or biased: not computed here.
+    """
+    if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
+        raise NotImplementedError
+    before = sliding_window - 1 if sliding_window else -1  # tokens seen before one's own, -1: all
+    if _flash(query):
+        # not every torch from 2.11 on lets several heads share a key in this function
+        shared = query.shape[1] // key.shape[1]
+        key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
+        q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+        rows = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
+        return varlen_attn(q, k, v, *rows, scale=scaling, window_size=(before, 0))[None], None
+    parts = zip(*(part.split(row_lengths, dim=2) for part in (query, key, value)), strict=True)
+    y = torch.cat([_one_row(*part, scaling, before) for part in parts], dim=2)
+    return y.transpose(1, 2), None
+
+
+def _one_row(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None, before: int
+) -> torch.Tensor:
+    tokens, mask = query.shape[2], None
+    if 0 <= before < tokens - 1:
+        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device)
+        mask = mask.tril().triu(-before)
+    return F.scaled_dot_product_attention(
+        query, key, value, mask, is_causal=mask is None, scale=scaling, enable_gqa=True
+    )
+
+
+AttentionInterface.register("varlen", varlen_attention)
+
+
+def row_arguments(batch: Batch) -> dict:
+    """Where the rows of a batch lie, by the names that transformers has for it, and `row_lengths`,
+    which need no copy from the GPU."""
+    longest = max(batch.lengths)
+    return {
+        "cu_seq_lens_q": batch.starts,
+        "cu_seq_lens_k": batch.starts,
+        "max_length_q": longest,
+        "max_length_k": longest,
+        "row_lengths": batch.lengths,
+    }
+
+
+def keep_rows_apart(model: PreTrainedModel) -> bool:
+    """Make the model see each row of a pass alone; whether it does, tried on two short rows.
+
+    A model of another kind, say with state-space layers or capped attention, is left as it was.
+    """
+    before = model.config._attn_implementation
+    if not model._supports_attention_backend or getattr(model.config, "attention_dropout", 0):
+        return False
+    model.set_attn_implementation("varlen")
+    try:
+        apart = _keeps_rows_apart(model)
+    except NotImplementedError:
+        apart = False
+    if not apart:
+        model.set_attn_implementation(before)
+    return apart
+
+
+@torch.no_grad()
+def _keeps_rows_apart(model: PreTrainedModel) -> bool:
+    one, other = ({"input_ids": ids, "labels": ids} for ids in (range(1, 9), range(9, 17)))
+    last = []
+    for rows in ([other], [one, other]):
+        batch = pack(rows, [1.0] * len(rows)).to(model.device)
+        logits = model(
+            input_ids=batch.input_ids,
+            position_ids=batch.position_ids,
+            logits_to_keep=1,
+            use_cache=False,
+            **row_arguments(batch),
+        ).logits
+        last.append(logits.float())
+    alone, beside = last
+    if alone.is_meta:  # nothing to compare
+        return True
+    rounding = torch.finfo(model.dtype).eps ** 0.5
+    return bool((alone - beside).norm() <= rounding * alone.norm())
+
+
+def _flash(query: torch.Tensor) -> bool:
+    """Whether torch's flash attention takes it."""
+    return (
+        query.is_cuda
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and query.shape[-1] <= 256
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
