@@ -206,7 +206,7 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch,
 
     monkeypatch.setattr(loop_module, "weighted_loss", weighted_loss)
     run = start(*options)
-    assert training(run)["pass_tokens"] < 32
+    assert 0 < training(run)["pass_tokens"] < 50  # no two rows fit
     for one, other in zip(metrics(run), plain, strict=True):
         assert one["loss_nats"] == pytest.approx(other["loss_nats"], abs=1e-5)
         assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-4)

@@ -7,11 +7,11 @@ from typing import Any
 from omegaconf import DictConfig
 
 from denselora import provenance
-from denselora.benchmarks import evaluation, step
+from denselora.benchmarks import evaluation, loop, step
 from denselora.errors import UserError
 from denselora.folders import check_writable, write_json, write_text
 
-PARTS = {"step": step, "evaluation": evaluation}
+PARTS = {"step": step, "loop": loop, "evaluation": evaluation}
 
 
 def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from denselora.adapter import DenseLoraConfig, functional
 from denselora.benchmarks.clock import now, spread
+from denselora.benchmarks.memory import peak_bytes
 
 BASE, LORA, NAIVE, OURS = "frozen base", "PEFT LoRA", "naive DenseLoRA", "DenseLoRA"
 
@@ -77,19 +78,7 @@ class Blocks:
         """The most that a step holds at once beyond weights and input."""
         self.blocks.zero_grad(set_to_none=True)
         self.inputs.grad = None
-        if self.inputs.is_cuda:
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
-            self.step()
-            return torch.cuda.max_memory_allocated() - before
-        with torch.profiler.profile(profile_memory=True) as profile:
-            self.step()
-        held = peak = 0
-        events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
-        for event in sorted(events, key=lambda event: event.start_ns()):
-            held += event.nbytes()
-            peak = max(peak, held)
-        return peak
+        return peak_bytes(self.step, self.inputs.device)
 
 
 def measure(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -81,14 +81,15 @@ def keep_rows_apart(model: PreTrainedModel) -> bool:
 
     A model of another kind, say with state-space layers or capped attention, is left as it was.
     """
-    before = model.config._attn_implementation
+    before, training = model.config._attn_implementation, model.training
     if not model._supports_attention_backend or getattr(model.config, "attention_dropout", 0):
         return False
     model.set_attn_implementation("varlen")
     try:
-        apart = _keeps_rows_apart(model)
+        apart = _keeps_rows_apart(model.eval())
     except NotImplementedError:
         apart = False
+    model.train(training)
     if not apart:
         model.set_attn_implementation(before)
     return apart
