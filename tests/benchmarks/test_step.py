@@ -39,4 +39,4 @@ def test_every_method_is_timed_and_its_bytes_counted(entry):
 
 def test_an_unknown_part_is_one_line(script):
     code, _, err = script("benchmark", "parts=[steps]")
-    assert (code, err.strip()) == (2, "error: parts: steps is none of step, evaluation")
+    assert (code, err.strip()) == (2, "error: parts: steps is none of step, loop, evaluation")
