@@ -55,12 +55,10 @@ def print_dry_run(plan: Plan, schedule: Schedule, model: nn.Module, dtype: torch
 
     model: on the meta device, see `empty_model`.
     """
-    settings = plan.job.settings
     plan.print(describe(model, plan.job.config["adapter"]), start=0)
     lengths = [plan.rows.lengths[number] for step in range(plan.steps) for number in schedule[step]]
     longest = max(lengths)
-    rows = min(settings.pass_tokens // longest, settings.global_batch_size // plan.processes)
-    sizes = memory(plan.job, model, max(1, rows), longest, dtype)
+    sizes = memory(plan.job, model, longest, dtype, plan.processes)
     gib = {name: size / 2**30 for name, size in sizes.items()}
     print(f"{sum(lengths):,} tokens, {sum(lengths) / len(lengths):.0f} a row, longest {longest}")
     print(
@@ -84,14 +82,15 @@ def empty_model(job: Job, steps: int) -> nn.Module:
 
 
 def memory(
-    job: Job, model: nn.Module, rows: int, tokens: int, dtype: torch.dtype
+    job: Job, model: nn.Module, longest: int, dtype: torch.dtype, processes: int = 1
 ) -> dict[str, float]:
-    """Bytes on one device without sharding: weights, gradients and optimizer, and what a forward
-    pass over so many rows of so many tokens keeps for the backward pass.
+    """Bytes on one device without sharding: weights, gradients and optimizer, and what the forward
+    pass over as many of the longest rows as share one keeps for the backward pass.
 
     The last is counted by running that pass on the meta device, where nothing is computed.
     """
-    quantization = job.config["quantization"]
+    settings, quantization = job.settings, job.config["quantization"]
+    rows = min(settings.pass_tokens // longest, settings.global_batch_size // processes)
     linear = {
         id(module.weight)
         for name, module in model.named_modules()
@@ -109,8 +108,8 @@ def memory(
     return {
         "weights": weights,
         "gradients": trained * 4,
-        "optimizer": trained * OPTIMIZER_BYTES[job.settings.optimizer],
-        "activations": _kept_for_backward(model, rows, tokens, dtype),
+        "optimizer": trained * OPTIMIZER_BYTES[settings.optimizer],
+        "activations": _kept_for_backward(model, max(1, rows), longest, dtype),
     }
 
 
