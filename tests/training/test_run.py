@@ -213,6 +213,20 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch,
         assert one["tokens"] == other["tokens"]
 
 
+def test_a_model_that_would_mix_rows_gets_them_one_by_one(start, monkeypatch, capsys):
+    monkeypatch.setattr("denselora.training.run.keep_rows_apart", lambda model: False)
+    loss, rows = loop_module.weighted_loss, []
+
+    def weighted_loss(model, batch, head):
+        rows.append(len(batch.lengths))
+        return loss(model, batch, head)
+
+    monkeypatch.setattr(loop_module, "weighted_loss", weighted_loss)
+    start("trainer.max_steps=1")
+    assert set(rows) == {1}
+    assert "each row gets a pass of its own" in capsys.readouterr().out
+
+
 def test_out_of_memory_with_one_row_is_one_line(start, monkeypatch):
     def weighted_loss(model, batch, head):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")

@@ -36,7 +36,7 @@ def varlen_attention(
     if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
         raise NotImplementedError
     before = sliding_window - 1 if sliding_window else -1  # tokens seen before one's own, -1: all
-    if _flash(query):
+    if _flash(query, value):
         # not every torch from 2.11 on lets several heads share a key in this function
         shared = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
@@ -116,11 +116,12 @@ def _keeps_rows_apart(model: PreTrainedModel) -> bool:
     return bool((alone - beside).norm() <= rounding * alone.norm())
 
 
-def _flash(query: torch.Tensor) -> bool:
+def _flash(query: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether torch's flash attention takes it."""
     return (
         query.is_cuda
         and query.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] <= 256
+        and query.shape[-1] == value.shape[-1] <= 256
+        and query.shape[-1] % 8 == 0
         and torch.cuda.get_device_capability(query.device) >= (8, 0)
     )

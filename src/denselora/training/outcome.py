@@ -108,7 +108,7 @@ class Outcome:
             f"{figures['data_percent']:.1f} % of the time went into making batches"
             + (
                 f"; memory ran out: {figures['pass_tokens']} tokens a pass in the end"
-                if figures["pass_tokens"] < self.job.settings.pass_tokens
+                if 1 < figures["pass_tokens"] < self.job.settings.pass_tokens
                 else ""
             )
         )

@@ -80,7 +80,8 @@ def train(cfg: DictConfig) -> Path | None:
             job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
         )
         base_fingerprint = fingerprint(base)
-        pass_tokens = settings.pass_tokens if keep_rows_apart(base) else 1
+        apart = keep_rows_apart(base)
+        pass_tokens = settings.pass_tokens if apart else 1
         if settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         model = attach(base, job.adapter, steps)
@@ -98,6 +99,8 @@ def train(cfg: DictConfig) -> Path | None:
         if accelerator.is_main_process:
             folder.begin(job.config, saved["metrics"] if saved else "")
             plan.print(method, saved["progress"]["step"] if saved else 0)
+            if not apart:
+                print("each row gets a pass of its own: this model would mix rows that share one")
 
         # 5. Optimizer, learning rate, and dropout's own random stream in each process.
         optimizer = build_optimizer(
