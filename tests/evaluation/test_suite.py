@@ -171,6 +171,33 @@ def test_a_row_without_gold_is_named(where, rows_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("name", "gold"), [("boolq", "maybe"), ("gsm8k", "seven")])
+def test_a_gold_that_no_answer_can_match_is_named(where, rows_folder, name, gold, tmp_path):
+    rows = json.loads((rows_folder / "boolq" / "test.json").read_text())
+    (tmp_path / "rows" / name).mkdir(parents=True)
+    right = "7" if name == "gsm8k" else "true"
+    rows = [row | {"answer": right} for row in rows[:2]] + [rows[2] | {"answer": gold}]
+    (tmp_path / "rows" / name / "test.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError, match=f"row 3, field 'answer' is '{gold}'"):
+        evaluate(*where, f"data.path={tmp_path / 'rows'}", f"tasks=[{name}]")
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_base_at_the_same_path_is_refused(where, base_folder, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(base_folder, base)
+    where = [*where, f"model.path={base}", "tasks=[boolq]", "limit=2"]
+    evaluate(*where)
+    before = predictions(tmp_path / "out")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(2)
+    model.save_pretrained(base)
+    with pytest.raises(UserError, match=r"weights at .* have changed"):
+        evaluate(*where)
+    assert predictions(tmp_path / "out") == before
+
+
 def test_recounting_tells_a_changed_file(where, tmp_path):
     evaluate(*where)
     file = tmp_path / "out" / "boolq.jsonl"

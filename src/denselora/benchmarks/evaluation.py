@@ -103,7 +103,10 @@ def evaluation_rows(
 
 def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
     decoding = scoring.protocol.decoding
-    one_beam = replace(scoring.protocol, decoding=replace(decoding, num_beams=1))
+    # as protocol clean decodes and reads, on this protocol's prompts
+    one_beam = replace(
+        scoring.protocol, decoding=replace(decoding, num_beams=1), whole_word_answers=True
+    )
     greedy, choice = replace(scoring, protocol=one_beam), replace(scoring, kind="choice")
 
     def ours(scoring: Scoring) -> Way:
@@ -117,7 +120,7 @@ def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
         REFERENCE: library(1),
         f"transformers' generate: batch {LIBRARY_BATCH}, {beams} beams": library(LIBRARY_BATCH),
         f"exact: prompt once, {beams} beams": ours(scoring),
-        "greedy: prompt once": ours(greedy),
+        "greedy: to the answer word": ours(greedy),
         "choice: one pass": ours(choice),
     }
 

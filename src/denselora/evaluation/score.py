@@ -103,7 +103,7 @@ class Batches:
     """Questions in batches of at most so many tokens: prompts, their padding and `room` a row.
 
     A batch also ends where a row is so much shorter than the longest that padding would be more
-    than an eighth of what is computed; with all rows of a benchmark that seldom happens.
+    than an eighth of what attention sees; with all rows of a benchmark that seldom happens.
 
     head: tokens of each prompt that are computed already.
     """

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from denselora.results.record import Benchmark
+from denselora.results.tables import print_wide
 from denselora.tasks import benchmark
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def print_counts(title: str, results: Mapping[str, Benchmark]) -> None:
             str(one.unparsed),
             "–" if one.ambiguous is None else str(one.ambiguous),
         )
-    Console().print(table)
+    print_wide(table, Console())
 
 
 def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]") -> None:
@@ -51,7 +52,7 @@ def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]")
             str(each.right[1]),
             f"{each.p:.3f}",
         )
-    Console().print(table)
+    print_wide(table, Console())
 
 
 def print_answer(answer: "Answer") -> None:

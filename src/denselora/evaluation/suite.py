@@ -34,7 +34,13 @@ from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.second_opinion import check_installed
 from denselora.folders import check_writable, write_json
 from denselora.methods import describe
-from denselora.models import load_base, load_tokenizer, precision
+from denselora.models import (
+    fingerprint,
+    load_base,
+    load_tokenizer,
+    precision,
+    same_base,
+)
 from denselora.protocol import Protocol
 from denselora.results.predictions import read_predictions
 from denselora.results.record import (
@@ -54,6 +60,7 @@ from denselora.results.record import (
 )
 from denselora.results.record import Protocol as ProtocolName
 from denselora.tasks import SUITES, benchmark, benchmarks
+from denselora.tasks import Benchmark as Task
 
 SECONDS = "seconds.json"
 SCORINGS = ("generate", "choice", "lm-eval")
@@ -108,6 +115,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     base = load_base(config["model"]["path"], precision(process.device), process.device).eval()
     first = protocol.evaluation_prompt(next(iter(rows.values()))[0])
     base.requires_grad_(False)  # what trains is counted
+    for subject in subjects:
+        _check_base(subject, fingerprint(base))
     plain = prompt_logits(base, tokenizer, first)
 
     # 5. Each subject on each benchmark.
@@ -196,8 +205,19 @@ def read_benchmarks(config: dict[str, Any]) -> tuple[dict[str, Dataset], dict[st
             "`make data`"
         )
     chosen = benchmarks(config["tasks"], config["data"]["suite"])
-    whole = {each.name: read_rows(root / each.name / "test.json", scored=True) for each in chosen}
+    whole = {each.name: _read_test(root / each.name / "test.json", each) for each in chosen}
     return whole, {name: _limited(test, config["limit"]) for name, test in whole.items()}
+
+
+def _read_test(file: Path, task: Task) -> Dataset:
+    rows = read_rows(file, scored=True)
+    for number, gold in enumerate(rows["answer"], start=1):
+        if not task.can_be_gold(gold):
+            known = ", ".join(task.answers) or "a number"
+            raise UserError(
+                f"{file}: row {number}, field 'answer' is {gold!r}, expected {known}; mend it"
+            )
+    return rows
 
 
 def _limited(rows: Dataset, limit: int | None) -> Dataset:
@@ -265,6 +285,19 @@ def _check_folder(folder: Path, identity: dict[str, Any]) -> None:
             f"output_dir={folder}: holds another evaluation (differs in {', '.join(changed)}); "
             "choose another folder"
         )
+
+
+def _check_base(subject: Subject, base: dict[str, Any]) -> None:
+    """Refuse a folder whose predictions another base made, though its path was the same."""
+    file = subject.folder / IDENTITY
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8")).get("base")
+        if not before or not same_base(before, base):
+            raise UserError(
+                f"output_dir={subject.folder}: holds another evaluation (the weights at "
+                f"model.path={subject.identity['model']} have changed since); choose another folder"
+            )
+    subject.identity["base"] = base
 
 
 def _answer(

@@ -172,11 +172,16 @@ def print_table(records: Sequence[Record], console: Console | None = None) -> No
             table.add_column(column, justify="right" if number else "left", no_wrap=True)
         for row in sheet.rows:
             table.add_row(*row)
-        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-        console.width = max(console.width, needed)
-        console.print(table)
+        print_wide(table, console)
         for line in [sheet.statement, *sheet.notes]:
             console.print(line, markup=False, highlight=False)
+
+
+def print_wide(table: Table, console: Console) -> None:
+    """Show a table as wide as it needs, from there on too."""
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)
 
 
 def write_tables(records: Sequence[Record], published: Published, folder: str | Path) -> list[Path]:

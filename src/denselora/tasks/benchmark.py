@@ -1,9 +1,8 @@
 """One benchmark and the reading of its answers."""
 
+import math
 import re
 from dataclasses import dataclass
-
-from denselora.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -40,17 +39,22 @@ class Benchmark:
             return set()
         return set(re.findall(answer_pattern(self.answers, whole_word), _response(text)))
 
+    def can_be_gold(self, answer: str) -> bool:
+        """Whether a model could be right at all: an answer word, or a number."""
+        if self.answers:
+            return answer in self.answers
+        try:
+            return math.isfinite(float(answer))
+        except ValueError:
+            return False
+
     def is_right(self, parsed: str | None, gold: str) -> bool:
         """Whether what was read is the gold answer: words letter for letter, numbers within 0.001
-        as in LLM-Adapters' evaluate.py. UserError if a number's gold is none.
+        as in LLM-Adapters' evaluate.py.
         """
         if self.answers:
             return parsed == gold
-        try:
-            value = float(gold)
-        except ValueError:
-            raise UserError(f"{self.name}: the gold answer {gold!r} is not a number") from None
-        return parsed is not None and abs(float(parsed) - value) <= 0.001
+        return parsed is not None and abs(float(parsed) - float(gold)) <= 0.001
 
 
 def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False) -> str | None:
