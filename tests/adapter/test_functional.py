@@ -8,7 +8,8 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from denselora.adapter.functional import add_branch, draw_seed, dropped_positions
+from denselora.adapter import functional
+from denselora.adapter.functional import Dropout, add_branch, blocks, draw_seed
 from denselora.adapter.layer import ACTIVATIONS, denselora_delta
 
 GELU, DROPOUTS = ("gelu", "gelu"), (0.2, 0.3, 0.4)
@@ -30,13 +31,16 @@ def operands(dtype=torch.float32, half=None, tokens=(3, 5), features=(7, 6), r=4
 
 
 def masks(seed, x, E, D, dropouts):
-    """What each dropout multiplies by, fp64, from the positions that the operator drops."""
-    shapes = [tuple(x.shape), (*x.shape[:-1], len(E)), (*x.shape[:-1], len(D))]
-    dropped = dropped_positions(seed, [math.prod(shape) for shape in shapes], dropouts)
+    """What each dropout multiplies by, fp64, put together from the operator's blocks."""
     result = []
-    for shape, positions, p in zip(shapes, dropped, dropouts, strict=True):
-        mask = torch.full((math.prod(shape),), 1 / (1 - p), dtype=torch.float64)
-        result.append(mask.index_fill_(0, positions, 0).view(shape) if p else torch.ones(shape))
+    for place, (features, p) in enumerate(zip((len(E.T), len(E), len(D)), dropouts, strict=True)):
+        dropout, tokens = Dropout(seed, place, p), math.prod(x.shape[:-1])
+        mask = torch.full((tokens, features), dropout.scale, dtype=torch.float64)
+        # z is drawn whole
+        for rows in [slice(tokens)] if place == 1 else blocks(tokens, features):
+            if p:
+                mask[rows].view(-1)[dropout.next(mask[rows].numel())] = 0
+        result.append(mask.view(*x.shape[:-1], features))
     return result
 
 
@@ -56,9 +60,9 @@ def result(function, leaves, grad):
 
 
 def ours(activations=GELU, dropouts=DROPOUTS, seed=7, training=True):
-    def function(*leaves):
+    def function(y, *leaves):
         torch.manual_seed(seed)
-        return add_branch(*leaves, 2.0, activations, dropouts, training)
+        return add_branch(y * 1, *leaves, 2.0, activations, dropouts, training)
 
     return function
 
@@ -136,7 +140,7 @@ def test_rounding_is_no_worse_than_the_plain_version_s(adapter, half):
 
 
 def test_positions_are_distinct_ascending_and_inside():
-    (positions,) = dropped_positions(torch.tensor(3), [100_000], [0.3])
+    positions = Dropout(torch.tensor(3), 0, 0.3).next(100_000)
     assert positions[0] >= 0 and positions[-1] < 100_000
     assert (positions.diff() > 0).all()
 
@@ -144,16 +148,17 @@ def test_positions_are_distinct_ascending_and_inside():
 @pytest.mark.parametrize("p", [1e-12, 1e-4, 0.05, 0.5, 0.95])
 def test_each_mask_drops_at_its_rate(p):
     n = 1_000_000
-    for positions in dropped_positions(torch.tensor(11), [n] * 3, [p] * 3):
-        assert abs(len(positions) - n * p) <= 5 * math.sqrt(n * p * (1 - p))
+    for place in range(3):
+        dropped = len(Dropout(torch.tensor(11), place, p).next(n))
+        assert abs(dropped - n * p) <= 5 * math.sqrt(n * p * (1 - p))
 
 
 def test_every_position_is_dropped_at_the_rate():
-    """The first and the last elements, which a gap generator could get wrong, among them."""
+    """Neighbouring seeds, and the first and the last element, which gaps could get wrong."""
     n, p, draws = 64, 0.25, 4000
     counts = torch.zeros(n)
     for seed in range(draws):
-        counts[dropped_positions(torch.tensor(seed), [n], [p])[0]] += 1
+        counts[Dropout(torch.tensor(seed), 0, p).next(n)] += 1
     deviation = (counts / draws - p) / math.sqrt(p * (1 - p) / draws)
     assert deviation.abs().max() < 4.5
     assert 0.6 < deviation.square().mean() < 1.6
@@ -161,10 +166,11 @@ def test_every_position_is_dropped_at_the_rate():
 
 def test_masks_are_independent_of_each_other_of_other_layers_and_of_other_steps():
     n, p = 1_000_000, 0.05
-    torch.manual_seed(0)
     dropped = []
-    for _ in range(3):  # a layer or a step: each draws its own seed
-        dropped += dropped_positions(draw_seed(torch.device("cpu")), [n] * 3, [p] * 3)
+    for seed in (seed_drawn(), draw_seed(torch.device("cpu"))):  # a layer or a step draws its own
+        for place in range(3):
+            dropout = Dropout(seed, place, p)
+            dropped += [dropout.next(n), dropout.next(n)]  # two blocks of one mask
     for a, b in product(range(len(dropped)), repeat=2):
         if a < b:
             both = torch.isin(dropped[a], dropped[b]).sum()
@@ -183,13 +189,26 @@ def test_the_seed_comes_from_torch_s_generator():
     assert not torch.equal(add_branch(*branch), add_branch(*branch))
 
 
+def test_a_layer_of_many_blocks_is_the_plain_version(monkeypatch):
+    leaves, grad = operands(torch.float64)
+    whole = ours(GELU, (0.0,) * 3)(*leaves)
+    monkeypatch.setattr(functional, "BLOCK_ELEMENTS", 28)  # four of the fifteen tokens
+    torch.testing.assert_close(ours(GELU, (0.0,) * 3)(*leaves), whole)
+    drawn = masks(seed_drawn(), leaves[1], leaves[2], leaves[4], DROPOUTS)
+    expected = result(lambda *t: reference(t, 2.0, GELU, drawn), leaves, grad)
+    for actual, wanted in zip(result(ours(), leaves, grad), expected, strict=True):
+        torch.testing.assert_close(actual, wanted)
+
+
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_checkpointing_recomputes_the_same_masks(use_reentrant):
     leaves, grad = operands()
     expected = result(ours(), leaves, grad)
     torch.manual_seed(7)
     total = checkpoint(
-        lambda *t: add_branch(*t, 2.0, GELU, DROPOUTS, True), *leaves, use_reentrant=use_reentrant
+        lambda y, *t: add_branch(y * 1, *t, 2.0, GELU, DROPOUTS, True),
+        *leaves,
+        use_reentrant=use_reentrant,
     )
     total.backward(grad)
     for actual, wanted in zip((total, *(t.grad for t in leaves)), expected, strict=True):
@@ -204,12 +223,16 @@ def test_outside_training_nothing_is_dropped_and_no_random_number_used():
     torch.testing.assert_close(total, reference(leaves, 2.0, GELU, [torch.ones(())] * 3))
 
 
-def test_y_is_left_as_it_was():
-    leaves, _ = operands()
-    before = leaves[0].clone()
-    with torch.no_grad():
-        add_branch(*leaves, 2.0, GELU, DROPOUTS, True)
-    assert torch.equal(leaves[0], before)
+def test_the_sum_takes_the_memory_of_y_only_where_y_is_no_one_else_s():
+    (y, x, *weights), _ = operands()
+    branch = (*weights, 2.0, GELU, DROPOUTS, True)
+    fresh = y * 1
+    assert add_branch(fresh, x, *branch).data_ptr() == fresh.data_ptr()
+    for kept in (y, (y * 1).view(15, 6), (y * 1).transpose(0, 1)):
+        before = kept.clone()
+        flat = x.reshape(*kept.shape[:-1], -1)
+        assert add_branch(kept, flat, *branch).data_ptr() != kept.data_ptr()
+        assert torch.equal(kept, before)
 
 
 def test_only_x_and_one_r_vector_per_token_are_kept():
@@ -248,7 +271,7 @@ def test_a_frozen_input_gets_no_gradient():
         assert torch.equal(a, b)
 
 
-def test_torch_compile_sees_one_operator_and_keeps_the_dropouts():
+def test_torch_compile_sees_one_operator_and_draws_the_same_masks():
     leaves, grad = operands()
     expected = result(ours(), leaves, grad)
     graphs = []
@@ -283,6 +306,5 @@ def test_meta_tensors_give_shapes():
 
 def test_a_second_derivative_is_refused():
     leaves, _ = operands()
-    (first,) = torch.autograd.grad(ours()(*leaves).sum(), leaves[1], create_graph=True)
-    with pytest.raises(RuntimeError, match="denselora"):
-        first.sum().backward()
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(ours()(*leaves).sum(), leaves[1], create_graph=True)

@@ -5,7 +5,7 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from denselora.adapter.functional import draw_seed, dropped_positions
+from denselora.adapter.functional import Dropout, draw_seed
 from denselora.adapter.layer import (
     ACTIVATIONS,
     CORES,
@@ -204,8 +204,7 @@ def test_each_dropout_can_stand_alone(number, place):
     torch.manual_seed(1)
     delta = layer(x) - layer.base_layer(x)
     torch.manual_seed(1)
-    sizes, dropouts = (3 * 7, 3 * 4, 3 * 6), layer.dropouts["default"]
-    dropped = dropped_positions(draw_seed(x.device), sizes, dropouts)[number]
+    dropped = Dropout(draw_seed(x.device), number, 0.5).next(3 * (7, 4, 6)[number])
     drop = [lambda t: t] * 3
     drop[number] = lambda t: 2 * t.flatten().index_fill(0, dropped, 0).view(t.shape)
     z = drop[1](gelu(drop[0](x) @ E.T))

@@ -6,7 +6,9 @@ M, D as in ``layer.py``. Against the plain version it
 - keeps for backward x and one r-vector per token, h = E · drop(x); D · M · z is computed again;
 - keeps no mask: the seed of the three dropouts is drawn from torch's generator, and backward draws
   the same masks again, as gradient checkpointing does, which restores that generator;
-- casts inside: whatever x is, the branch is computed and added in fp32, or fp64 if y or E is.
+- casts inside: whatever x is, the branch is computed and added in fp32, or fp64 if y or E is;
+- adds into y, which is the base layer's fresh output;
+- works on a block of rows at a time, in memory that stays in the cache.
 
 It is opaque to torch.compile, and has no second derivative. docs/performance.md has its costs.
 """
@@ -14,11 +16,15 @@ It is opaque to torch.compile, and has no second derivative. docs/performance.md
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
 
 import numpy as np
 import torch
+from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
+
+BLOCK_ELEMENTS = 2**19
+_memory = threading.local()
 
 
 def is_supported(x: Tensor) -> bool:
@@ -37,9 +43,20 @@ def add_branch(
     dropouts: tuple[float, float, float],
     training: bool,
 ) -> Tensor:
-    """y [..., out] plus the branch for x [..., in], in the dtype of y; see ``denselora_delta``."""
+    """y [..., out] plus the branch for x [..., in], in the dtype of y; see ``denselora_delta``.
+
+    The sum takes the memory of y where it may: y is a plain intermediate result, not a view.
+    """
     seed = draw_seed(x.device) if training and any(dropouts) else None
-    return _branch(y, x, E, M, D, seed, scaling, *activations, *dropouts)[0]
+    arguments = (y, x, E, M, D, seed, scaling, *activations, *dropouts)
+    if torch.compiler.is_compiling() or not _may_overwrite(y):
+        return _branch(*arguments)[0]
+    return _AddBranch.apply(*arguments)
+
+
+def _may_overwrite(y: Tensor) -> bool:
+    is_result = not (y._is_view() or (y.is_leaf and y.requires_grad))
+    return is_result and y.is_contiguous() and not y.is_meta
 
 
 def draw_seed(device: torch.device) -> Tensor:
@@ -47,43 +64,31 @@ def draw_seed(device: torch.device) -> Tensor:
     return torch.randint(2**63 - 1, (), device=device)
 
 
-def dropped_positions(
-    seed: Tensor | None, sizes: Sequence[int], probabilities: Sequence[float]
-) -> list[Tensor | None]:
-    """Which elements the dropouts zero: for each, ascending flat indices out of its size.
+class _AddBranch(torch.autograd.Function):
+    """y += branch"""
 
-    None where nothing is dropped: probability 0, or no seed. Each element is dropped with exactly
-    the probability, independently of all others: the number of elements kept between two dropped
-    ones is geometric, so at p = 0.05 only a twentieth of the elements cost a random number.
-    """
-    if seed is None:
-        return [None] * len(sizes)
-    generator = np.random.Generator(np.random.SFC64(int(seed)))
-    return [
-        _positions(generator, size, p) if p else None
-        for size, p in zip(sizes, probabilities, strict=True)
-    ]
+    @staticmethod
+    def forward(ctx, y, x, E, M, D, seed, *options):
+        h = _add(y, x, E, M, D, seed, *options)
+        ctx.mark_dirty(y)
+        ctx.save_for_backward(x, h, E, M, D, seed)
+        ctx.options = options
+        return y
 
-
-def _positions(generator: np.random.Generator, size: int, p: float) -> Tensor:
-    found, last = [], -1
-    while last < size:
-        expected = p * (size - last)
-        count = int(expected + 4 * math.sqrt(expected)) + 4
-        # P(⌊exponential / λ⌋ >= k) = exp(-λ k) = (1 - p)^k for λ = -ln(1 - p)
-        gaps = generator.standard_exponential(count, dtype=np.float32)
-        gaps *= -1 / math.log1p(-p)
-        np.minimum(gaps, size, out=gaps)  # a tiny p must not overflow
-        steps = gaps.astype(np.int64)
-        steps += 1
-        steps[0] += last
-        found.append(np.cumsum(steps, out=steps))
-        last = steps[-1]
-    positions = found[0] if len(found) == 1 else np.concatenate(found)
-    return torch.from_numpy(positions[: np.searchsorted(positions, size)])
+    @staticmethod
+    def backward(ctx, grad):
+        if torch.is_grad_enabled():
+            raise RuntimeError("DenseLoRA's operator has no second derivative (create_graph=True)")
+        need_x = ctx.needs_input_grad[1]
+        grad_x, *grads = _gradients(grad, *ctx.saved_tensors, *ctx.options, need_x)
+        return grad, grad_x if need_x else None, *grads, *[None] * (1 + len(ctx.options))
 
 
-@torch.library.custom_op("denselora::branch", mutates_args=(), device_types="cpu")
+# The same for torch.compile, which would look into the function above: an operator that it takes as
+# it is, without effects on its arguments.
+
+
+@torch.library.custom_op("denselora::branch", mutates_args=())
 def _branch(
     y: Tensor,
     x: Tensor,
@@ -98,18 +103,8 @@ def _branch(
     on_z: float,
     on_d: float,
 ) -> tuple[Tensor, Tensor]:
-    """y plus the branch, and h [tokens, r], the encoded vectors before their activation."""
-    with torch.autocast("cpu", enabled=False):
-        dtype = _compute_dtype(y, E)
-        E, M, D = (weight.to(dtype) for weight in (E, M, D))
-        x_dropped, z_dropped, d_dropped = _dropped(seed, x, E, D, on_x, on_z, on_d)
-        h = _flat(x, dtype, x_dropped) @ _kept(E, x_dropped, on_x).T
-        z = _zero(_activate(h.clone(), after_E), z_dropped)
-        d = (z @ _kept(M, z_dropped, on_z).T) @ D.T
-        d = _zero(_activate(d, after_D), d_dropped).view(y.shape)
-        scale = scaling / (1 - on_d) if d_dropped is not None else scaling
-        # the sum takes the place of d: y is left to its owner, and no pass is added
-        return torch.add(y, d, alpha=scale, out=d).to(y.dtype), h
+    total = y.clone(memory_format=torch.contiguous_format)
+    return total, _add(total, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d)
 
 
 @_branch.register_fake
@@ -118,7 +113,7 @@ def _(y, x, E, M, D, *_):
     return torch.empty_like(y, memory_format=torch.contiguous_format), h
 
 
-@torch.library.custom_op("denselora::branch_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("denselora::branch_backward", mutates_args=())
 def _branch_backward(
     grad: Tensor,
     x: Tensor,
@@ -135,37 +130,9 @@ def _branch_backward(
     on_d: float,
     need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x (empty unless ``need_x``), E, M and D from that of the sum."""
-    with torch.autocast("cpu", enabled=False):
-        weights = E.dtype
-        E, M, D = (weight.to(h.dtype) for weight in (E, M, D))
-        x_dropped, z_dropped, d_dropped = _dropped(seed, x, E, D, on_x, on_z, on_d)
-        # again, as far as D · M · z
-        z = _zero(_activate(h.clone(), after_E), z_dropped)
-        M = _kept(M, z_dropped, on_z)
-        w = z @ M.T
-        d = w @ D.T
-
-        scale = scaling / (1 - on_d) if d_dropped is not None else scaling
-        grad_d = _zero(_slope(_flat(grad, h.dtype), d, after_D), d_dropped)
-        grad_D = ((scale * w).T @ grad_d).T  # twice as fast as grad_d.T @ w
-        grad_w = scale * (grad_d @ D)
-        grad_M = grad_w.T @ z
-        if z_dropped is not None:
-            grad_M /= 1 - on_z
-        grad_h = _slope(_zero(grad_w @ M, z_dropped), h.clone(), after_E)
-        if x_dropped is not None:
-            grad_h /= 1 - on_x
-        grad_E = grad_h.T @ _flat(x, h.dtype, x_dropped)
-        grad_x = x.new_empty(0)
-        if need_x:
-            grad_x = _zero(grad_h @ E, x_dropped).view(x.shape).to(x.dtype)
-        return (
-            grad_x,
-            grad_E.to(weights),
-            grad_M.to(weights),
-            grad_D.to(weights, memory_format=torch.contiguous_format),
-        )
+    return _gradients(
+        grad, x, h, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d, need_x
+    )
 
 
 @_branch_backward.register_fake
@@ -191,44 +158,162 @@ def _backward(ctx, grad, _):
 _branch.register_autograd(_backward, setup_context=_setup_context)
 
 
+def _add(y, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> Tensor:
+    """Add the branch to y, contiguous. Returns h [tokens, r], the vectors before E's activation."""
+    drop_x, drop_z, drop_d = (Dropout(seed, *at) for at in enumerate((on_x, on_z, on_d)))
+    dtype = _compute_dtype(y, E)
+    E, M, D = E.to(dtype), M.to(dtype), D.to(dtype)
+    x, y = _rows(x), _rows(y)
+    h = x.new_empty(len(x), len(E), dtype=dtype)
+    scale = scaling * drop_d.scale
+
+    with torch.autocast("cpu", enabled=False):
+        for rows in blocks(*x.shape):
+            block = _block(x[rows], dtype)
+            torch.mm(_zero(block.copy_(x[rows]), drop_x.next(block.numel())), E.T, out=h[rows])
+        h *= drop_x.scale
+        w = _core(h, M, after_E, drop_z)[1]
+        for rows in blocks(*y.shape):
+            d = torch.mm(w[rows], D.T, out=_block(y[rows], dtype))
+            _zero(_activate(d, after_D), drop_d.next(d.numel()))
+            y[rows].add_(d, alpha=scale)
+    return h
+
+
+def _gradients(
+    grad, x, h, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d, need_x
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of x (empty unless ``need_x``), E, M and D from that of the sum."""
+    drop_x, drop_z, drop_d = (Dropout(seed, *at) for at in enumerate((on_x, on_z, on_d)))
+    weights, dtype = E.dtype, h.dtype
+    E, M, D = E.to(dtype), M.to(dtype), D.to(dtype)
+    x_rows, grad = _rows(x), _rows(grad)
+    grad_x = (
+        torch.empty_like(x, memory_format=torch.contiguous_format) if need_x else x.new_empty(0)
+    )
+    grad_w = torch.empty_like(h)
+    # D's turned: that product is twice as fast
+    grad_E, grad_D = torch.zeros_like(E), D.new_zeros(D.T.shape)
+
+    with torch.autocast("cpu", enabled=False):
+        z, w, dropped_z = _core(h, M, after_E, drop_z)
+        for rows in blocks(*grad.shape):
+            d = torch.mm(w[rows], D.T, out=_block(grad[rows], dtype))
+            grad_d = _zero(_slope(grad[rows].to(dtype), d, after_D), drop_d.next(d.numel()))
+            torch.mm(grad_d, D, out=grad_w[rows])
+            grad_D.addmm_(w[rows].T, grad_d)
+        grad_w *= scaling * drop_d.scale
+        grad_D *= scaling * drop_d.scale
+
+        grad_M = grad_w.T @ z
+        grad_h = _zero(grad_w @ M, dropped_z).mul_(drop_z.scale * drop_x.scale)
+        grad_h = _slope(grad_h, h.clone(), after_E)
+
+        for rows in blocks(*x_rows.shape):
+            block = _block(x_rows[rows], dtype)
+            dropped = drop_x.next(block.numel())
+            grad_E.addmm_(grad_h[rows].T, _zero(block.copy_(x_rows[rows]), dropped))
+            if need_x:
+                torch.mm(grad_h[rows], E, out=block)
+                _rows(grad_x)[rows] = _zero(block, dropped)
+    return grad_x, grad_E.to(weights), grad_M.to(weights), grad_D.T.to(weights).contiguous()
+
+
+class Dropout:
+    """One of the three dropouts, asked for its mask block by block, in the same order each time.
+
+    Each element is dropped with exactly the probability p, independently of all others: the number
+    of elements kept between two dropped ones is geometric, so that at p = 0.05 only a twentieth of
+    the elements cost a random number.
+    """
+
+    def __init__(self, seed: Tensor | None, place: int, p: float):
+        """``place``: the number in DROPOUTS of ``layer.py``. Without a seed nothing is dropped."""
+        self.p = 0.0 if seed is None else p
+        self.scale = 1 / (1 - self.p)
+        if self.p:
+            self._bits = np.random.SFC64(_Words(int(seed), place))
+            self._stretch = 1 / math.log1p(-max(p, 1e-12))  # what it stretches must not overflow
+
+    def next(self, size: int) -> Tensor | None:
+        """Ascending indices of what to drop of the next ``size`` elements; None: nothing."""
+        if not self.p:
+            return None
+        found, last = [], -1
+        while last < size:
+            expected = self.p * (size - last)
+            count = int(expected + 4 * math.sqrt(expected)) + 4
+            u = self._bits.random_raw(-(-count // 2)).view(np.uint32).astype(np.float32)
+            u += 0.5
+            u *= 2**-32
+            # P(⌊ln u / ln(1 - p)⌋ >= k) = (1 - p)^k elements are kept, then one is dropped
+            np.log(u, out=u)
+            u *= self._stretch
+            u += 1
+            steps = u.astype(np.int64)
+            steps[0] += last
+            found.append(np.cumsum(steps, out=steps))
+            last = steps[-1]
+        indices = found[0] if len(found) == 1 else np.concatenate(found)
+        return torch.from_numpy(indices[: indices.searchsorted(size)])
+
+
+class _Words(ISeedSequence):
+    """Seeds SFC64, which warms up by itself, with these words; numpy's hash of them takes 20 µs."""
+
+    def __init__(self, *words: int):
+        self.words = words
+
+    def generate_state(self, n_words: int, dtype=np.uint32) -> np.ndarray:
+        return np.array((*self.words, *[0] * (n_words - len(self.words))), dtype)
+
+
+def blocks(tokens: int, features: int) -> list[slice]:
+    """The rows of [tokens, features] that are worked on at a time.
+
+    Of the shape alone, never of the machine: the masks are drawn block by block in both passes.
+    """
+    rows = max(1, BLOCK_ELEMENTS // features)
+    return [slice(start, min(start + rows, tokens)) for start in range(0, tokens, rows)]
+
+
 def _compute_dtype(y: Tensor, E: Tensor) -> torch.dtype:
     return torch.promote_types(torch.promote_types(y.dtype, E.dtype), torch.float32)
 
 
-def _dropped(seed, x, E, D, *probabilities) -> list[Tensor | None]:
-    tokens = math.prod(x.shape[:-1])
-    return dropped_positions(
-        seed, [x.numel(), tokens * E.shape[0], tokens * D.shape[0]], probabilities
-    )
+def _rows(values: Tensor) -> Tensor:
+    """[..., features] → [tokens, features]"""
+    return values.reshape(-1, values.shape[-1])
 
 
-def _flat(x: Tensor, dtype: torch.dtype, dropped: Tensor | None = None) -> Tensor:
-    """x as [tokens, features]; a copy if elements of it are to be zero."""
-    flat = x.reshape(-1, x.shape[-1])
-    if dropped is None:
-        return flat.to(dtype)
-    copy = torch.empty(flat.shape, dtype=dtype)
-    return _zero(copy.copy_(flat), dropped)
+def _core(h: Tensor, M: Tensor, after_E: str, drop_z: Dropout) -> tuple[Tensor, Tensor, Tensor]:
+    """z [tokens, r] = drop(act(h)), M · z, and what was dropped."""
+    dropped = drop_z.next(h.numel())
+    z = _zero(_activate(h.clone(), after_E), dropped).mul_(drop_z.scale)
+    return z, z @ M.T, dropped
+
+
+def _block(like: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory for a block [rows, features], the same each time: fresh memory costs page faults."""
+    store = getattr(_memory, "store", None)
+    if store is None or store.dtype != dtype or store.numel() < like.numel():
+        store = _memory.store = torch.empty(max(like.numel(), BLOCK_ELEMENTS), dtype=dtype)
+    return store[: like.numel()].view(like.shape)
 
 
 def _zero(values: Tensor, dropped: Tensor | None) -> Tensor:
-    """values with the dropped elements zeroed, in place."""
+    """The dropped elements zeroed, in place."""
     if dropped is not None:
         values.view(-1).index_fill_(0, dropped, 0)
     return values
 
 
-def _kept(weight: Tensor, dropped: Tensor | None, p: float) -> Tensor:
-    """The weight times what dropout scales its input by: smaller than the input."""
-    return weight if dropped is None else weight / (1 - p)
-
-
 def _activate(values: Tensor, activation: str) -> Tensor:
     """In place; see ACTIVATIONS of ``layer.py``."""
     if activation == "gelu":
-        return torch.ops.aten.gelu_(values)
+        return torch.ops.aten.gelu_.default(values)
     if activation == "silu":
-        return torch.ops.aten.silu_(values)
+        return torch.ops.aten.silu_.default(values)
     return values.clamp_(min=0) if activation == "relu" else values
 
 
