@@ -8,8 +8,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from denselora.adapter import functional
-from denselora.adapter.functional import Dropout, add_branch, blocks, draw_seed
+from denselora.adapter import cpu
+from denselora.adapter.cpu import Dropout, blocks
+from denselora.adapter.functional import add_branch, draw_seed
 from denselora.adapter.layer import ACTIVATIONS, denselora_delta
 
 GELU, DROPOUTS = ("gelu", "gelu"), (0.2, 0.3, 0.4)
@@ -192,7 +193,7 @@ def test_the_seed_comes_from_torch_s_generator():
 def test_a_layer_of_many_blocks_is_the_plain_version(monkeypatch):
     leaves, grad = operands(torch.float64)
     whole = ours(GELU, (0.0,) * 3)(*leaves)
-    monkeypatch.setattr(functional, "BLOCK_ELEMENTS", 28)  # four of the fifteen tokens
+    monkeypatch.setattr(cpu, "BLOCK_ELEMENTS", 28)  # four of the fifteen tokens
     torch.testing.assert_close(ours(GELU, (0.0,) * 3)(*leaves), whole)
     drawn = masks(seed_drawn(), leaves[1], leaves[2], leaves[4], DROPOUTS)
     expected = result(lambda *t: reference(t, 2.0, GELU, drawn), leaves, grad)

@@ -5,7 +5,8 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from denselora.adapter.functional import Dropout, draw_seed
+from denselora.adapter.cpu import Dropout
+from denselora.adapter.functional import draw_seed
 from denselora.adapter.layer import (
     ACTIVATIONS,
     CORES,
