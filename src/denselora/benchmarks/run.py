@@ -1,5 +1,6 @@
 """The parts of the benchmark, one after the other, to JSON and Markdown tables."""
 
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
         output.parent.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "device": provenance.device(),
+        "processor": _processor(),
         "packages": provenance.packages(),
         "git": provenance.git_state(),
     }
@@ -46,4 +48,12 @@ def _where(result: dict[str, Any]) -> str:
     packages = ", ".join(f"{n} {result['packages'][n]}" for n in ("torch", "transformers", "peft"))
     commit = (result["git"]["commit"] or "unknown")[:9]
     changed = " with changes" if result["git"]["dirty"] else ""
-    return f"{result['device']['name']}, {packages}, commit {commit}{changed}.\n"
+    machine = f"{result['device']['name']}, {result['processor']}"
+    return f"{machine}, {packages}, commit {commit}{changed}.\n"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
