@@ -141,7 +141,7 @@ def test_rounding_is_no_worse_than_the_plain_version_s(adapter, half):
 
 
 def test_positions_are_distinct_ascending_and_inside():
-    positions = Dropout(torch.tensor(3), 0, 0.3).next(100_000)
+    positions = torch.from_numpy(Dropout(torch.tensor(3), 0, 0.3).next(100_000))
     assert positions[0] >= 0 and positions[-1] < 100_000
     assert (positions.diff() > 0).all()
 
@@ -171,7 +171,8 @@ def test_masks_are_independent_of_each_other_of_other_layers_and_of_other_steps(
     for seed in (seed_drawn(), draw_seed(torch.device("cpu"))):  # a layer or a step draws its own
         for place in range(3):
             dropout = Dropout(seed, place, p)
-            dropped += [dropout.next(n), dropout.next(n)]  # two blocks of one mask
+            # two blocks of one mask
+            dropped += [torch.from_numpy(dropout.next(n)) for _ in range(2)]
     for a, b in product(range(len(dropped)), repeat=2):
         if a < b:
             both = torch.isin(dropped[a], dropped[b]).sum()

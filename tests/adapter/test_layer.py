@@ -206,6 +206,7 @@ def test_each_dropout_can_stand_alone(number, place):
     delta = layer(x) - layer.base_layer(x)
     torch.manual_seed(1)
     dropped = Dropout(draw_seed(x.device), number, 0.5).next(3 * (7, 4, 6)[number])
+    dropped = torch.from_numpy(dropped)
     drop = [lambda t: t] * 3
     drop[number] = lambda t: 2 * t.flatten().index_fill(0, dropped, 0).view(t.shape)
     z = drop[1](gelu(drop[0](x) @ E.T))
