@@ -237,6 +237,15 @@ def test_the_sum_takes_the_memory_of_y_only_where_y_is_no_one_else_s():
         assert torch.equal(kept, before)
 
 
+def test_inference_mode_before_training_does_no_harm():
+    cpu._memory.__dict__.clear()
+    leaves, grad = operands()
+    with torch.inference_mode():
+        total = ours(training=False)(*leaves)
+    assert total.is_inference()
+    assert all(torch.isfinite(t).all() for t in result(ours(), leaves, grad))
+
+
 def test_only_x_and_one_r_vector_per_token_are_kept():
     leaves, _ = operands(tokens=(2, 50), features=(40, 30))
     weights = {leaf.untyped_storage().data_ptr() for leaf in leaves[2:]}

@@ -1,8 +1,9 @@
-"""The operator of functional.py on a CPU: a block of rows at a time."""
+"""The operator of functional.py on a CPU: a block of rows at a time, in the same memory."""
 
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
 
 BLOCK_ELEMENTS = 2**19  # as fast as smaller ones, which stay in the cache but take more calls
+_memory = threading.local()
 
 
 def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> None:
@@ -22,12 +24,12 @@ def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> 
 
     with torch.autocast("cpu", enabled=False):
         for rows in blocks(*x.shape):
-            block = x[rows].to(dtype, copy=bool(drop_x.p))
+            block = _block(x[rows], dtype).copy_(x[rows])
             torch.mm(_zero(block, drop_x.next(block.numel())), E.T, out=h[rows])
         h *= drop_x.scale
         w = _core(h, M, after_E, drop_z)[1]
         for rows in blocks(*y.shape):
-            d = w[rows] @ D.T
+            d = torch.mm(w[rows], D.T, out=_block(y[rows], dtype))
             _zero(_activate(d, after_D), drop_d.next(d.numel()))
             y[rows].add_(d, alpha=scale)
 
@@ -48,7 +50,7 @@ def gradients(
     with torch.autocast("cpu", enabled=False):
         z, w, dropped_z = _core(h, M, after_E, drop_z)
         for rows in blocks(*grad.shape):
-            d = w[rows] @ D.T
+            d = torch.mm(w[rows], D.T, out=_block(grad[rows], dtype))
             grad_d = _zero(_slope(grad[rows].to(dtype), d, after_D), drop_d.next(d.numel()))
             torch.mm(grad_d, D, out=grad_w[rows])
             grad_D.addmm_(w[rows].T, grad_d)
@@ -61,7 +63,7 @@ def gradients(
 
         grad_x_rows = _rows(grad_x) if need_x else None
         for rows in blocks(*x_rows.shape):
-            block = x_rows[rows].to(dtype, copy=bool(drop_x.p))
+            block = _block(x_rows[rows], dtype).copy_(x_rows[rows])
             dropped = drop_x.next(block.numel())
             grad_E.addmm_(grad_h[rows].T, _zero(block, dropped))
             if need_x:
@@ -143,6 +145,16 @@ def _core(
     dropped = drop_z.next(h.numel())
     z = _zero(_activate(h.clone(), after_E), dropped).mul_(drop_z.scale)
     return z, z @ M.T, dropped
+
+
+def _block(like: Tensor, dtype: torch.dtype) -> Tensor:
+    """Memory for a block [rows, features], the same each time: fresh memory costs page faults."""
+    store = getattr(_memory, "store", None)
+    if store is None or store.dtype != dtype or store.numel() < like.numel():
+        with torch.inference_mode(False):  # usable in training, too, whoever comes first
+            store = torch.empty(max(like.numel(), BLOCK_ELEMENTS), dtype=dtype)
+        _memory.store = store
+    return store[: like.numel()].view(like.shape)
 
 
 def _zero(values: Tensor, dropped: np.ndarray | None) -> Tensor:
