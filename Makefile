@@ -43,13 +43,13 @@ train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp
 	$(if $(LAUNCH),$(VENV)/bin/accelerate launch --config_file configs/launch/$(LAUNCH).yaml,$(PY)) scripts/train.py $(ARGS)
 
 # rows of Table 1 (files in configs/experiment/table1), seeds, and the model of sweeps
-ROWS ?= lora_r32 dora_r16 dora_r32 vera lokr adalora denselora_r16 denselora_r32 denselora_r64
+ROWS ?= base lora_r32 dora_r16 dora_r32 vera lokr adalora denselora_r16 denselora_r32 denselora_r64
 SEEDS ?= 42
 MODEL ?= llama3_8b
 comma := ,
 list = $(subst $(eval) ,$(comma),$(strip $(subst $(comma), ,$(1))))
 rows = experiment=$(call list,$(foreach row,$(subst $(comma), ,$(ROWS)),table1/$(1)$(row))) seed=$(call list,$(SEEDS))
-model = model=$(1) $(if $(filter mini,$(1)),data=mini)
+model = model=$(1) $(if $(filter mini,$(1)),data=mini protocol=clean trainer=mini)
 
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
 	$(PY) scripts/reproduce.py $(call rows,llama3_8b_) $(ARGS)
@@ -61,7 +61,7 @@ reproduce-smollm2: $(STAMP)  ## the rows of Table 1 on SmolLM2-135M, clean proto
 	$(PY) scripts/reproduce.py $(call rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
 
 reproduce-mini: $(STAMP)  ## the rows of Table 1 on the embedded mini model: no GPU, no download
-	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) protocol=clean $(ARGS)
+	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) $(ARGS)
 
 sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)

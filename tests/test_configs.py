@@ -38,8 +38,8 @@ def test_every_choice_composes_and_is_named_after_its_file(group, choice):
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_run_of_every_experiment_is_one_that_can_be_trained(experiment):
-    """Settings that the loop takes, and a method that attaches to a tiny LLaMA."""
+def test_every_run_of_every_experiment_is_one_that_can_be_carried_out(experiment):
+    """Settings that the loop takes, and a method, if any, that attaches to a tiny LLaMA."""
     if experiment == "learning_rate_search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -57,6 +57,8 @@ def test_every_run_of_every_experiment_is_one_that_can_be_trained(experiment):
             Protocol.from_config(plain["protocol"])
             methods[str(plain["adapter"])] = config.adapter
         for method in methods.values():
+            if method.name == "none":
+                continue
             trainable, _ = count_parameters(attach(tiny_llama(), method, steps=100))
             assert trainable > 0
 

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,9 +66,32 @@ def test_parameters_are_set_against_the_tables_averages(published):
     assert legend(axes) == ["LoRA", "DenseLoRA", "Base", "chance"]
 
 
+def test_parameters_show_the_best_setting_of_a_rank_and_the_others_faint(published):
+    records = [make_record(correct=0.6), make_record(correct=0.4, modules=["q_proj"])]
+    records.append(make_record(correct=0.9, train_rows=500))
+    (axes,) = draw_parameters(block_of(*records), published).axes
+    assert data(axes)["DenseLoRA"] == [(80_000, 60)]
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_alpha()] == [40]
+
+
 def test_rank_curve_joins_ranks_of_one_setting_only(published):
     records = [make_record(r=r, correct=r / 100) for r in (20, 40)]
     records += [make_record(r=20, correct=0.1, modules=["q_proj"]), make_record("lora", r=20)]
+    (axes,) = draw_rank(block_of(*records), published).axes
+    points = data(axes)
+    points.pop("chance")
+    assert points == {"DenseLoRA": [(20, 20), (40, 40)]}
+
+
+def test_rank_curve_is_not_torn_by_what_else_was_run_at_one_rank(published):
+    def scaled(r, alpha):
+        return {"r": r, "config": {"adapter": {"r": r, "alpha": alpha}}}
+
+    records = [make_record(**scaled(r, 2 * r), correct=r / 100) for r in (20, 40)]
+    for alpha in (20, 80):
+        other = make_record(**scaled(20, alpha), run_id=f"alpha{alpha}")
+        records.append(replace(other, method=replace(other.method, alpha=alpha)))
+    records.append(make_record(**scaled(40, 80), modules=["q_proj"], trainable_per_r=100))
     (axes,) = draw_rank(block_of(*records), published).axes
     points = data(axes)
     points.pop("chance")

@@ -1,4 +1,10 @@
-from denselora.results.setting import differing_keys, in_words, modules_in_short, setting_of
+from denselora.results.setting import (
+    differing_keys,
+    in_words,
+    modules_in_short,
+    setting_of,
+    usual_values,
+)
 from tests.results.records import make_record
 
 
@@ -42,3 +48,15 @@ def test_modules_are_written_as_in_the_paper():
     assert modules_in_short(["q_proj", "up_proj"]) == "QU"
     assert modules_in_short(["q_proj", "head"]) == "q_proj+head"
     assert modules_in_short(None) == ""
+
+
+def test_key_that_follows_from_several_earlier_ones_is_left_out():
+    settings = [{"r": r, "scale": s, "alpha": r * s} for r in (1, 2) for s in (1, 2)]
+    assert differing_keys(settings) == ["r", "scale"]
+
+
+def test_the_usual_value_is_the_most_common_one_and_ties_are_broken_beside():
+    settings = [{"a": "1"}, {"a": "1"}, {"a": "2"}]
+    assert usual_values(settings, [], ["a"]) == {"a": "1"}
+    assert usual_values(settings[1:], [], ["a"]) == {}
+    assert usual_values(settings[1:], [{"a": "2"}], ["a"]) == {"a": "2"}

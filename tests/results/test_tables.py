@@ -37,6 +37,7 @@ def test_row_has_method_rank_share_benchmarks_average_and_difference(tmp_path):
     assert ours == {
         "Method": "DenseLoRA",
         "r": "16",
+        "Trainable": "80,000",
         "Trainable %": "7.4074",
         "Seeds": "1",
         **dict.fromkeys(["BoolQ", "PIQA", "SIQA", "HellaSwag", "WinoGrande"], "60.0"),
@@ -48,6 +49,29 @@ def test_row_has_method_rank_share_benchmarks_average_and_difference(tmp_path):
         "Unparsed %": "0.0",
     }
     assert lora["Δ LoRA"] == "reference"
+
+
+def test_what_was_varied_is_in_sheets_of_its_own_beside_the_usual_rows(tmp_path):
+    def rate(value):
+        return {"config": {"trainer": {"learning_rate": value}}}
+
+    records = [make_record("none"), *(make_record(seed=s, **rate(0.1)) for s in (0, 1))]
+    records += [make_record(r=r, **rate(0.1)) for r in (4, 8)]
+    records += [make_record(run_id="b", **rate(0.2)), make_record(run_id="c", train_rows=80)]
+    text = tables(tmp_path, *records)["commonsense.md"]
+
+    def shown(what):
+        place = "SmolLM2-135M, lab split, protocol paper, generate, at most 20 rows a benchmark"
+        return [(row["Method"], row["r"]) for row in markdown_rows(text, f"{place}{what}\n")]
+
+    assert shown("") == [("Base", "–"), ("DenseLoRA", "4"), ("DenseLoRA", "8"), ("DenseLoRA", "16")]
+    assert shown(", several seeds") == [("Base", "–"), ("DenseLoRA", "16")]
+    assert shown(", by learning_rate") == [
+        ("DenseLoRA (learning_rate=0.0003)", "16"),
+        ("DenseLoRA", "16"),
+        ("DenseLoRA (learning_rate=0.2)", "16"),
+    ]
+    assert "DenseLoRA unless a row says otherwise: learning_rate=0.1." in text
 
 
 def test_block_states_model_data_protocol_rows_and_dates(tmp_path):

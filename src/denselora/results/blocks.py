@@ -1,8 +1,8 @@
 """Records sorted into what may stand side by side: blocks of rows, one row per setting."""
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -10,8 +10,19 @@ from denselora.errors import UserError
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
 from denselora.results.record import COLUMNS, Record
-from denselora.results.setting import Setting, differing_keys, in_words, setting_of
+from denselora.results.setting import (
+    MISSING,
+    Setting,
+    differing_keys,
+    in_words,
+    setting_of,
+    usual_values,
+)
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+
+
+# what a table's columns tell of a setting
+SHOWN = {"r", "train_rows"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,11 @@ class Row:
     setting: Setting
     """What all its runs were trained with."""
     remark: str = ""
-    """The part of `setting` that tells it from other rows that the columns don't tell apart."""
+    """In what its setting is not its method's usual one, less what columns show."""
+    usual: str = ""
+    """What most of its method's rows have, and remarks leave out."""
+    varied: str = ""
+    """The first thing in which it is not as usual; nothing for a usual row."""
     collapsed: int = 0
     """Runs of the same setting that collapsed and are shown in a row of their own."""
     lora: "Row | None" = None
@@ -144,6 +159,23 @@ class Block:
         return self.first.method.total - self.first.method.trainable
 
 
+def of_usual_size(rows: Sequence[Row]) -> list[Row]:
+    """Those trained on as many rows as most of them are."""
+    counts = Counter(row.train_rows or 0 for row in rows)
+    usual = max(counts, key=lambda count: (counts[count], count), default=0)
+    return [row for row in rows if (row.train_rows or 0) == usual]
+
+
+def best(rows: Sequence[Row], alike: Callable[[Row], object]) -> list[Row]:
+    """Of rows that are alike the one with the best average among those with most seeds."""
+
+    def merit(row: Row) -> tuple[int, float]:
+        return len(row.seeds), row.average.mean if row.average else -1
+
+    chosen = {alike(row): row for row in sorted(rows, key=merit)}
+    return [row for row in rows if row is chosen[alike(row)]]
+
+
 def build_blocks(
     records: Sequence[Record], published: dict[str, PublishedTable] | None = None
 ) -> list[Block]:
@@ -195,7 +227,7 @@ def _rows(records: list[Record], published: dict[str, PublishedTable]) -> list[R
         if sound:
             rows.append(Row(sound, setting, collapsed=len(collapsed)))
         rows += [Row([run], setting) for run in collapsed]
-    rows = [replace(row, remark=_remark(row, rows)) for row in rows]
+    rows = [_with_remark(row, rows) for row in rows]
     rows.sort(key=_row_order)
     best = [_best_lora(row, rows) for row in rows]
     return [
@@ -215,14 +247,21 @@ def _row_order(row: Row):
     return rank, name, row.method.r or 0, row.train_rows or 0, row.label
 
 
-def _remark(row: Row, rows: list[Row]) -> str:
-    """How a row's setting differs from rows that the columns don't tell apart; mostly nothing."""
-
-    def shown(other: Row) -> tuple:
-        return other.method.label, other.method.r, other.train_rows
-
-    alike = [other.setting for other in rows if shown(other) == shown(row)]
-    return in_words(row.setting, differing_keys(alike))
+def _with_remark(row: Row, rows: list[Row]) -> Row:
+    """Say how a row's setting differs from the other rows of its method."""
+    own = [other for other in rows if other.method.label == row.method.label]
+    settings = [other.setting for other in own]
+    keys = [key for key in differing_keys(settings) if key not in SHOWN]
+    usual = usual_values(settings, [other.setting for other in rows], keys)
+    told = [key for key in keys if row.setting.get(key, MISSING) != usual.get(key)]
+    if told:
+        varied = told[0].rsplit(".", 1)[-1]
+    else:
+        trained = [other for other in rows if other.train_rows]
+        varied = "" if row in of_usual_size(trained) or not row.train_rows else "training rows"
+    return replace(
+        row, remark=in_words(row.setting, told), usual=in_words(usual, usual), varied=varied
+    )
 
 
 def _best_lora(row: Row, rows: list[Row]) -> Row | None:

@@ -1,5 +1,6 @@
 """Charts of the average accuracy of one block: by parameters, rank, training rows and modules."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from denselora.results.blocks import Block, Row
+from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.published import Published, PublishedPoint, PublishedRow
 from denselora.results.setting import differing_keys, in_words
 
@@ -31,36 +32,41 @@ class NoDataError(Exception):
 
 
 def draw_parameters(block: Block, _published: Published) -> Figure:
-    """Average accuracy against trainable parameters (log), a point per table row.
+    """Average accuracy against trainable parameters (log), a point for each method and rank.
 
-    Rows trained on fewer rows than others are in the low-resource chart instead. Of rows with the
-    same method and rank the best is labelled.
+    Of several settings it is the best one among those with most seeds; the others are faint. Rows
+    trained on fewer or more rows than most are in the low-resource chart instead.
     """
     rows = [row for row in _rows(block) if row.method.trainable]
     if not rows:
         raise NoDataError("no trained method with an average")
-    most = max(row.train_rows or 0 for row in rows)
-    rows = [row for row in rows if (row.train_rows or 0) == most]
+    rows = of_usual_size(rows)
     axes = chart(block, "accuracy against trainable parameters")
-    best: dict[tuple, Row] = {}
-    for row in sorted(rows, key=lambda row: row.average.mean):
-        best[row.method.label, row.method.r] = row
+    chosen = best(rows, lambda row: (row.method.label, row.method.r))
     for row in rows:
-        _error_bars(axes, [row.method.trainable], [row], label=row.method.label, linestyle="none")
-    for (_, rank), row in best.items():
-        axes.annotate(
-            f"r={rank}" if rank else "",
-            (row.method.trainable, row.average.mean),
-            xytext=(5, 3),
-            textcoords="offset points",
-            fontsize=7,
-            color=colour(row),
-        )
+        at = row.method.trainable
+        if row in chosen:
+            _error_bars(axes, [at], [row], label=row.method.label, linestyle="none")
+            axes.annotate(
+                f"r={row.method.r}" if row.method.r else "",
+                (at, row.average.mean),
+                # DoRA has hardly more parameters than LoRA
+                xytext=(5, -9 if row.method.name == "dora" else 3),
+                textcoords="offset points",
+                fontsize=7,
+                color=colour(row),
+            )
+        else:
+            faint = {"markersize": 3, "alpha": 0.3, "markeredgewidth": 0, "zorder": 1}
+            axes.plot(at, row.average.mean, marker(row), color=colour(row), **faint)
     counts = [row.method.trainable for row in rows]
     axes.set_xscale("log")
     axes.set_xlim(min(counts) / 1.5, max(counts) * 2)  # room for the last label
     axes.set_xlabel("trainable parameters")
-    return _finished(axes, block, rows, f"{most:,} training rows; of one rank the best is labelled")
+    note = f"{rows[0].train_rows or 0:,} training rows"
+    if len(chosen) < len(rows):
+        note += "; faint: other settings of the same rank, with a lower average or fewer seeds"
+    return _finished(axes, block, chosen, note)
 
 
 def draw_rank(block: Block, published: Published) -> Figure:
@@ -114,7 +120,9 @@ def draw_granularity(block: Block, published: Published) -> Figure:
         axes.bar(at, means, 0.94 * width, color=colour(group[0]), alpha=shade, label=label)
         axes.errorbar(at, means, _spread(group), fmt="none", ecolor="#222222", capsize=2, lw=1)
         for x, mean in zip(at, means, strict=True):
-            axes.text(x, 1, f"{mean:.1f}", ha="center", va="bottom", color="white", fontsize=8)
+            axes.text(
+                x, 2, f"{mean:.1f}", ha="center", va="bottom", color="white", fontsize=8, rotation=90
+            )
         for point in _printed(block, published, published.granularity):
             method = group[0].method
             if (point.method, point.r) == (method.label, method.r) and point.modules in sets:
@@ -163,9 +171,11 @@ def annotate(axes: Axes, note: str) -> None:
     entries = dict(zip(labels, handles, strict=True))
     last = [label for label, handle in entries.items() if _is_reference(handle)]
     labels = [label for label in entries if label not in last] + last
-    axes.legend(
-        [entries[label] for label in labels], labels, loc="upper left", bbox_to_anchor=(1.01, 1)
-    )
+    # too wide a legend would leave no room for the axes
+    wrapped = [textwrap.fill(label, 32, break_on_hyphens=False) for label in labels]
+    handles = [entries[label] for label in labels]
+    axes.legend(handles, wrapped, loc="upper left", bbox_to_anchor=(1.01, 1))
+    note = textwrap.fill(note, 125)
     axes.figure.supxlabel(note, fontsize=7, color="#444444", x=0.01, ha="left")
 
 
@@ -196,16 +206,17 @@ def _series(rows: Sequence[Row], axis: Callable[[Row], object]) -> tuple[dict[st
             series.setdefault((method, values), []).append(row)
     drawn = {name: group for name, group in series.items() if len(set(map(axis, group))) > 1}
     settings = [row.setting for row in _all(drawn)]
-    common = [
-        key
-        for key in dict.fromkeys(key for method in keys.values() for key in method)
-        if len({setting.get(key) for setting in settings}) == 1
-    ]
+    common = {}
+    for key in dict.fromkeys(key for method in keys.values() for key in method):
+        # what only one method has, activation say, is no difference to the others
+        values = {setting[key] for setting in settings if key in setting}
+        if len(values) == 1:
+            common[key] = values.pop()
     labelled = {}
     for (method, _), group in drawn.items():
         words = in_words(group[0].setting, [key for key in keys[method] if key not in common])
         labelled[f"{method} ({words})" if words else method] = sorted(group, key=axis)
-    return labelled, in_words(settings[0], common) if settings else ""
+    return labelled, in_words(common, common)
 
 
 def _all(series: dict[object, list[Row]]) -> list[Row]:
@@ -270,7 +281,11 @@ def _draw_printed(axes: Axes, x: float, point: PublishedRow | PublishedPoint) ->
 
 def _log_ticks(axes: Axes, values: Sequence[float], base: int) -> None:
     axes.set_xscale("log", base=base)
-    axes.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+    ticks, span = [], max(values) / min(values)
+    for value in sorted(set(values), reverse=True):
+        if not ticks or ticks[-1] / value > span**0.06:  # or their labels would touch
+            ticks.append(value)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 

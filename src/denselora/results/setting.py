@@ -1,6 +1,7 @@
 """A run's setting: what it was trained with apart from its seed, and what tells two apart."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 from denselora.results.record import Record
@@ -8,6 +9,8 @@ from denselora.run_id import NOT_PART
 
 # those that aren't given their own value follow the first
 SEEDS = ("seed", "seed_init", "seed_data")
+
+MISSING = "–"
 
 # Dotted key -> value as text.
 Setting = dict[str, str]
@@ -35,7 +38,7 @@ def setting_of(record: Record) -> Setting:
         "r": str(method.r),
         "train_rows": str(record.data.train_rows),
         "modules": modules_in_short(method.target_modules),
-        "alpha": str(method.alpha),
+        "alpha/r": f"{method.alpha / method.r:g}" if method.alpha and method.r else MISSING,
         **dict(sorted(config.items())),
         "trainable": str(method.trainable),
     }
@@ -50,16 +53,31 @@ def modules_in_short(modules: Sequence[str] | None) -> str:
 
 
 def differing_keys(settings: Sequence[Setting]) -> list[str]:
-    """Keys in which the settings differ, less those that part them as an earlier one does."""
-    partings = {}
+    """Keys that tell the settings apart: each parts some that the keys before it don't."""
+    keys = []
     for key in {key: None for setting in settings for key in setting}:
-        values = [setting.get(key) for setting in settings]
-        parting = tuple(values.index(value) for value in values)
-        if any(parting):
-            partings.setdefault(parting, key)
-    return list(partings.values())
+        alike: dict[tuple, set] = {}
+        for setting in settings:
+            alike.setdefault(tuple(map(setting.get, keys)), set()).add(setting.get(key))
+        if any(len(values) > 1 for values in alike.values()):
+            keys.append(key)
+    return keys
+
+
+def usual_values(
+    settings: Sequence[Setting], beside: Sequence[Setting], keys: Sequence[str]
+) -> Setting:
+    """The most common value of each key, if there is one; what is more common beside breaks ties."""
+    usual = {}
+    for key in keys:
+        counts = Counter(setting.get(key, MISSING) for setting in settings)
+        further = Counter(setting.get(key, MISSING) for setting in beside)
+        first, *others = sorted(counts, key=lambda v: (counts[v], further[v]), reverse=True)
+        if all((counts[v], further[v]) < (counts[first], further[first]) for v in others):
+            usual[key] = first
+    return usual
 
 
 def in_words(setting: Setting, keys: Sequence[str]) -> str:
     """Some of a setting, short enough for a table: "r=16, learning_rate=0.0003"."""
-    return ", ".join(f"{key.rsplit('.', 1)[-1]}={setting.get(key, '–')}" for key in keys)
+    return ", ".join(f"{key.rsplit('.', 1)[-1]}={setting.get(key, MISSING)}" for key in keys)

@@ -1,7 +1,7 @@
 """Blocks written out: Markdown, LaTeX, CSV and the terminal."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +12,8 @@ from rich.table import Table
 from denselora.results.blocks import Block, Cell, Row, build_blocks
 from denselora.results.published import Published, PublishedRow, PublishedTable
 from denselora.results.record import COLUMNS, Record
+from denselora.results.setting import MISSING
 from denselora.tasks import SUITES
-
-MISSING = "–"
 
 # Shown only in blocks where some row has it.
 OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %"}
@@ -32,12 +31,30 @@ class Sheet:
     notes: list[str]
 
 
-def measured_sheet(block: Block) -> Sheet:
-    """The text of a block of runs."""
+def measured_sheets(block: Block) -> list[Sheet]:
+    """The text of a block of runs: its usual rows, what was run with several seeds, then a sheet
+    for each thing that was varied, beside the usual rows of the same method and rank."""
+    sheets = []
+    repeated = [row for row in block.rows if len(row.seeds) > 1 or not row.seeds]
+    for varied in sorted({row.varied for row in block.rows}):
+        these = [row for row in block.rows if row.varied == varied]
+        named = {(row.method.label, row.method.r) for row in these}
+        beside = [
+            row
+            for row in block.rows
+            if row in these or (not row.varied and (row.method.label, row.method.r) in named)
+        ]
+        sheets.append(_measured_sheet(block, beside, f", by {varied}" if varied else ""))
+    if len(repeated) < len(block.rows) and any(row.seeds for row in repeated):
+        sheets.insert(1, _measured_sheet(block, repeated, ", several seeds"))
+    return sheets
+
+
+def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
+    block = Block(shown)
     record, suite = block.first, COLUMNS[block.suite]
+    rows = [_measured_cells(row, suite, row in whole.references) for row in block.rows]
     limit, protocol = record.evaluation.limit, record.protocol
-    references = block.references
-    rows = [_measured_cells(row, suite, row in references) for row in block.rows]
     columns = [
         column
         for column in rows[0]
@@ -51,7 +68,8 @@ def measured_sheet(block: Block) -> Sheet:
     return Sheet(
         model=record.model.label,
         title=f"{record.model.label}, {record.data.label}, protocol {protocol.name}, "
-        f"{record.evaluation.scoring}" + (f", at most {limit} rows a benchmark" if limit else ""),
+        f"{record.evaluation.scoring}" + (f", at most {limit} rows a benchmark" if limit else "")
+        + what,
         statement=f"Measured. Model {record.model.label}; data {record.data.label}; "
         f"protocol {protocol.name}, version {protocol.version}, hash {protocol.hash}; "
         f"scoring by {record.evaluation.scoring}; {n:,} of {full_n:,} test rows of "
@@ -69,6 +87,7 @@ def _measured_cells(row: Row, suite: dict[str, str], is_reference: bool) -> dict
     return {
         "Method": row.label + (" †" if row.has_collapsed else ""),
         "r": _or_missing(method.r),
+        "Trainable": f"{method.trainable:,}",
         "Trainable %": f"{method.trainable_percent:.4f}",
         "Training rows": MISSING if row.train_rows is None else f"{row.train_rows:,}",
         "Seeds": seeds + (f" (+{row.collapsed} †)" if row.collapsed else ""),
@@ -90,7 +109,7 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     if any(len(row.seeds) > 1 for row in block.rows):
         notes.append("±: sample standard deviation over seeds.")
     if differences:
-        reference = ", ".join(map(_name, block.references))
+        reference = ", ".join(dict.fromkeys(_name(row.lora) for row in block.rows if row.lora))
         notes.append(
             "Δ LoRA: average minus that of the best LoRA row with the same seeds and as many "
             f"training rows ({reference}), in points."
@@ -102,6 +121,9 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
         notes.append(f"{untested} of {len(differences)} differences untested: no predictions here.")
     if "Δ published" in columns:
         notes.append("Δ published: average minus the method's own published one, in points.")
+    usual = {row.method.label: row.usual for row in block.rows if row.usual}
+    for method, words in usual.items():
+        notes.append(f"{method} unless a row says otherwise: {words}.")
     shown = {name for run in block.records for name in run.benchmarks}
     for benchmark in SUITES[block.suite]:
         if benchmark.note and benchmark.name in shown:
@@ -165,8 +187,8 @@ def _published_sheet(
 def print_table(records: Sequence[Record], console: Console | None = None) -> None:
     """Show measured records in the terminal, as wide as the table needs."""
     console = console or Console()
-    for block in build_blocks(records):
-        sheet = measured_sheet(block)
+    sheets = [sheet for block in build_blocks(records) for sheet in measured_sheets(block)]
+    for sheet in sheets:
         table = Table(title=sheet.title, title_justify="left")
         for number, column in enumerate(sheet.columns):
             table.add_column(column, justify="right" if number else "left", no_wrap=True)
@@ -193,7 +215,8 @@ def write_tables(records: Sequence[Record], published: Published, folder: str | 
     written = []
     for suite in COLUMNS:
         measured = [block for block in blocks if block.suite == suite]
-        sheets = [*map(measured_sheet, measured), *published_sheets(published, suite)]
+        sheets = [sheet for block in measured for sheet in measured_sheets(block)]
+        sheets += published_sheets(published, suite)
         models = list(dict.fromkeys(sheet.model for sheet in sheets))
         sheets.sort(key=lambda sheet: models.index(sheet.model))
         for suffix, text in {
@@ -258,14 +281,14 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
         )
     columns = [
         *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "limit", "from", "to"),
-        *("method", "remark", "r", "trainable_percent", "train_rows", "seeds", "collapsed"),
+        *("method", "remark", "r", "trainable", "trainable_percent", "train_rows", "seeds", "collapsed"),
         *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
         *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
         *("unparsed_percent", "ambiguous_percent", "trust", "source"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
-    frame = frame.astype(dict.fromkeys(["r", "limit", "train_rows", "collapsed"], "Int64"))
+    frame = frame.astype(dict.fromkeys(["r", "limit", "trainable", "train_rows", "collapsed"], "Int64"))
     return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 
@@ -285,6 +308,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "method": row.method.label,
         "remark": row.remark,
         "r": row.method.r,
+        "trainable": row.method.trainable,
         "trainable_percent": row.method.trainable_percent,
         "train_rows": row.train_rows,
         "seeds": " ".join(map(str, row.seeds)),

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from denselora.errors import UserError
-from denselora.results.blocks import Block, Row
+from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.charts import NoDataError, annotate, chart, colour, marker
 from denselora.results.published import Published
 
@@ -35,14 +35,14 @@ def read_losses(path: Path) -> dict[str, np.ndarray]:
 
 
 def best_of_each_method(block: Block, file: str) -> list[Row]:
-    """Of each method the row with the best average that has such a file: metrics_file,
-    change_file."""
-    best = {
-        row.method.label: row
-        for row in sorted(block.rows, key=lambda row: row.average.mean if row.average else -1)
-        if _files(row, file)
-    }
-    return [row for row in block.rows if row is best.get(row.method.label)]
+    """Of each method the best row that has such a file: metrics_file, change_file. As many
+    training rows for all where that can be."""
+    rows = [row for row in block.rows if _files(row, file)]
+    usual = {row.method.label: [] for row in rows}
+    for row in of_usual_size(rows):
+        usual[row.method.label].append(row)
+    rows = [row for row in rows if row in usual[row.method.label] or not usual[row.method.label]]
+    return best(rows, lambda row: row.method.label)
 
 
 def draw_training(block: Block, _published: Published) -> Figure:
@@ -80,8 +80,7 @@ def draw_training(block: Block, _published: Published) -> Figure:
     axes.set_ylabel("loss (nats)")
     annotate(
         axes,
-        "each method's row with the best average, a line per seed: running mean over a twentieth "
-        "of the run" + ("" if crowded else "; thin: each step's"),
+        "each method's best row, a line per seed: running mean over a twentieth of the run" + ("" if crowded else "; thin: each step's"),
     )
     return axes.figure
 
