@@ -64,9 +64,10 @@ def _new(command: list[str], variables: dict[str, str]) -> tuple[int, Callable[[
 
 def _forked(command: list[str], variables: dict[str, str]) -> tuple[int, Callable[[], int]]:
     """The same, from a server process that has imported what is slow to import, once for all."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(SLOW)
-    child = context.Process(target=_run, args=(command, variables))
+    # the child takes over the default, and couldn't take over that of joblib's workers
+    multiprocessing.set_start_method("forkserver", force=True)
+    multiprocessing.set_forkserver_preload(SLOW)
+    child = multiprocessing.Process(target=_run, args=(command, variables))
     child.start()
 
     def wait() -> int:
