@@ -17,9 +17,7 @@ from denselora.errors import UserError
 from denselora.training.signals import STOPPED
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
-
-# what the scripts import for seconds
-SLOW = ["denselora.training.run", "denselora.evaluation.suite"]
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 def run_script(name: str, *options: str, environment: dict[str, str] | None = None) -> None:
@@ -39,7 +37,7 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGUSR1):
+        for number in SIGNALS:
             before[number] = signal.signal(number, pass_on)
     try:
         code = wait()
@@ -66,7 +64,7 @@ def _forked(command: list[str], variables: dict[str, str]) -> tuple[int, Callabl
     """The same, from a server process that has imported what is slow to import, once for all."""
     # the child takes over the default, and couldn't take over that of joblib's workers
     multiprocessing.set_start_method("forkserver", force=True)
-    multiprocessing.set_forkserver_preload(SLOW)
+    multiprocessing.set_forkserver_preload(["denselora.reproduce.server"])
     child = multiprocessing.Process(target=_run, args=(command, variables))
     child.start()
 
@@ -78,7 +76,9 @@ def _forked(command: list[str], variables: dict[str, str]) -> tuple[int, Callabl
 
 
 def _run(command: list[str], variables: dict[str, str]) -> None:
-    # the server has those of when it began
+    # not deaf as the server is, and with variables of now
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(variables)
     sys.argv = command

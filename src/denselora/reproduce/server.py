@@ -1,0 +1,14 @@
+"""Imported by the server that scripts fork from: what takes them seconds to import.
+
+It is deaf to signals. One that is sent to a whole group of processes is for the scripts, and
+without the server nobody would learn how they ended.
+"""
+
+import signal
+
+import denselora.evaluation.suite
+import denselora.training.run  # noqa: F401
+from denselora.reproduce.script import SIGNALS
+
+for number in SIGNALS:
+    signal.signal(number, signal.SIG_IGN)
