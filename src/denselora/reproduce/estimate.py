@@ -111,8 +111,6 @@ def _method_and_bytes(job: Job, steps: int) -> tuple[dict[str, Any], float]:
         if config["adapter"]["name"] == "none":
             size = sum(p.numel() for p in model.parameters()) * torch.bfloat16.itemsize
         else:
-            cutoff, settings = job.protocol.cutoff, job.settings
-            rows = min(settings.pass_tokens // cutoff, settings.global_batch_size)
-            size = sum(memory(job, model, max(1, rows), cutoff, torch.bfloat16).values())
+            size = sum(memory(job, model, job.protocol.cutoff, torch.bfloat16).values())
         _built[key] = describe(model, config["adapter"]), size
     return _built[key]
