@@ -19,7 +19,8 @@ def main(cfg: DictConfig) -> None:
     if records:
         print_table(records)
     if failures:
-        raise UserError("; ".join(failures) + ". The others are done; run it again for the rest")
+        done = ". What else was asked for is done" if records else ""
+        raise UserError("; ".join(failures) + done)
 
 
 if __name__ == "__main__":
