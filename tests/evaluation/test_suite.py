@@ -198,6 +198,17 @@ def test_another_base_at_the_same_path_is_refused(where, base_folder, tmp_path):
     assert predictions(tmp_path / "out") == before
 
 
+def test_an_adapter_of_another_version_is_refused_before_anything_is_computed(
+    where, adapters, tmp_path
+):
+    adapter = tmp_path / "adapter"
+    shutil.copytree(adapters[1], adapter)
+    (adapter / "training.json").write_text('{"training": {"steps": 1}}')
+    with pytest.raises(UserError, match="not as this version writes it"):
+        evaluate(*where, f"adapter_path={adapter}")
+    assert not (tmp_path / "out").exists()
+
+
 def test_recounting_tells_a_changed_file(where, tmp_path):
     evaluate(*where)
     file = tmp_path / "out" / "boolq.jsonl"

@@ -9,11 +9,13 @@ from typing import Any
 
 import peft
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.errors import UserError
 from denselora.models import fingerprint, load_base, same_base
+from denselora.results.record import Training
 from denselora.training.run import TRAINING
 
 
@@ -30,9 +32,16 @@ def read_training(folder: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        training = json.loads(file.read_text(encoding="utf-8"))
+        Training(**training["training"])  # goes into the record, when all is computed
     except json.JSONDecodeError as error:
         raise UserError(f"{file}: malformed JSON, line {error.lineno}; train again") from None
+    except (KeyError, TypeError, ValidationError):
+        raise UserError(
+            f"{file}: not as this version writes it; evaluate with the version that trained, or "
+            "train again"
+        ) from None
+    return training
 
 
 def weights_hash(folder: Path) -> str:

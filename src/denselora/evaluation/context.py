@@ -116,29 +116,27 @@ def read_prompts(
     length = torch.tensor([start + len(body) for body in bodies], device=device)
     visible = torch.cat([packing.real.new_ones(len(bodies), start), packing.real], dim=1)
     cache = head.cache(len(bodies))
-    reading = {
-        "attention_mask": _additive(visible[:, None, None] & _causal(packing, start), model.dtype),
-        "position_ids": (visible.cumsum(1) - 1).clamp(min=0)[:, start:],
-    }
+    positions = (visible.cumsum(1) - 1).clamp(min=0)[:, start:]
     if can_pack(model):
-        tokens = torch.tensor([[token for body in bodies for token in body]], device=device)
-        reading["position_ids"] = packing.pack(reading["position_ids"])
+        attends = visible[:, None, None] & _causal(packing, start)
         with packed(model, packing, cache):
             logits = model(
-                input_ids=tokens,
+                input_ids=torch.tensor([[i for body in bodies for i in body]], device=device),
+                attention_mask=_additive(attends, model.dtype),
+                position_ids=packing.pack(positions),
                 use_cache=False,
                 logits_to_keep=packing.last(guessed + 1),
-                **reading,
             ).logits[0]
     else:
         longest = packing.real.shape[1]
         rows = [[0] * (longest - len(body)) + body for body in bodies]
         logits = model(
             input_ids=torch.tensor(rows, device=device),
+            attention_mask=visible.long(),
+            position_ids=positions,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=guessed + 1,
-            **reading,
         ).logits
     logits = logits.view(len(bodies), guessed + 1, -1)
     ahead = torch.arange(guessed, device=device)

@@ -48,8 +48,9 @@ class Packing:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether the model's attention is the one that `packed` stands in for."""
-    return model.config._attn_implementation == "sdpa"
+    """Whether the model's attention is the one that `packed` stands in for: all that is before."""
+    config = model.config.get_text_config()
+    return config._attn_implementation == "sdpa" and not getattr(config, "sliding_window", None)
 
 
 @contextmanager
