@@ -200,7 +200,9 @@ class Authors(Way):
 
     def __init__(self, model: nn.Module, precision: torch.dtype):
         super().__init__(model, precision)
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # transformers' default of their time
+        model.enable_input_require_grads()
+        model.gradient_checkpointing_enable({"use_reentrant": True})
 
     def backward(self, rows: list[dict[str, np.ndarray]]) -> int:
         columns = 0
