@@ -48,7 +48,8 @@ def best_of_each_method(block: Block, file: str) -> list[Row]:
 def draw_training(block: Block, _published: Published) -> Figure:
     """Loss of each method's best row: its running mean, and validation loss.
 
-    Each step's loss is drawn too where there are few enough methods to tell the lines apart.
+    All seeds and each step's loss are drawn where there are few enough methods to tell the lines
+    apart.
     """
     rows = best_of_each_method(block, "metrics_file")
     if not rows:
@@ -59,7 +60,8 @@ def draw_training(block: Block, _published: Published) -> Figure:
         rank = f" r={row.method.r}" if row.method.r else ""
         # what tells settings apart is in the tables; here it would make the legend the figure
         label = row.method.label + rank + (", collapsed" if row.has_collapsed else "")
-        for file in _files(row, "metrics_file"):
+        files = _files(row, "metrics_file")
+        for file in files[:1] if crowded else files:
             losses = read_losses(file)
             steps, loss = losses["loss_nats"]
             if not crowded:
@@ -80,7 +82,8 @@ def draw_training(block: Block, _published: Published) -> Figure:
     axes.set_ylabel("loss (nats)")
     annotate(
         axes,
-        "each method's best row, a line per seed: running mean over a twentieth of the run" + ("" if crowded else "; thin: each step's"),
+        f"each method's best row, {'its first seed' if crowded else 'a line per seed'}: running mean "
+        "over a twentieth of the run" + ("" if crowded else "; thin: each step's"),
     )
     return axes.figure
 
