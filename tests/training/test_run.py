@@ -274,8 +274,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-def test_gradient_checkpointing_and_length_groups_train(start):
-    run = start("trainer.gradient_checkpointing=true", "trainer.group_by_length=true")
+def test_gradient_checkpointing_trains(start):
+    run = start("trainer.gradient_checkpointing=true")
     assert metrics(run)[-1]["loss_nats"] < metrics(run)[0]["loss_nats"]
 
 

@@ -4,36 +4,13 @@ Sorting by a hash uses no random generator, so the order can't depend on what el
 numbers, nor on the version of Python, numpy or torch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 
 
 def shuffled(n: int, seed: int, stream: str | int) -> list[int]:
     """The numbers 0..n-1 in an order fixed by the seed and the stream's name."""
     return sorted(range(n), key=lambda i: sha256(f"{seed}/{stream}/{i}".encode()).digest())
-
-
-WINDOW = 50  # batches whose rows are sorted by length together
-
-
-def grouped_by_length(
-    order: Sequence[int], lengths: Sequence[int], batch: int, seed: int, epoch: int
-) -> list[int]:
-    """The same rows with neighbours of like length: each window of 50 batches sorted by length,
-    cut into batches, and the batches put in an order fixed by (seed, epoch).
-
-    lengths: by row. Rows beyond the last full batch keep their place at the end.
-    """
-    whole = len(order) - len(order) % batch
-    result: list[int] = []
-    for start in range(0, whole, WINDOW * batch):
-        window = sorted(
-            order[start : min(start + WINDOW * batch, whole)], key=lambda row: lengths[row]
-        )
-        cuts = [window[i : i + batch] for i in range(0, len(window), batch)]
-        for cut in shuffled(len(cuts), seed, f"{epoch}/batches from {start}"):
-            result += cuts[cut]
-    return result + list(order[whole:])
 
 
 class Schedule:
@@ -43,18 +20,10 @@ class Schedule:
     at the very end of the run go unused.
 
     numbers: the training rows. seed: the data seed. batch: rows per optimizer step.
-    lengths: tokens by row number, to put rows of like length together; None: a plain shuffle.
     """
 
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        seed: int,
-        batch: int,
-        lengths: Mapping[int, int] | None = None,
-    ):
+    def __init__(self, numbers: Sequence[int], seed: int, batch: int):
         self.numbers, self.seed, self.batch = numbers, seed, batch
-        self.lengths = lengths and [lengths[number] for number in numbers]
         self._orders: dict[int, list[int]] = {}
 
     def __getitem__(self, step: int) -> list[int]:
@@ -68,17 +37,8 @@ class Schedule:
             self._orders = {
                 known: order for known, order in self._orders.items() if known >= epoch - 1
             }
-            self._orders[epoch] = self._order(epoch)
+            self._orders[epoch] = shuffled(len(self.numbers), self.seed, epoch)
         return self.numbers[self._orders[epoch][place]]
-
-    def _order(self, epoch: int) -> list[int]:
-        order = shuffled(len(self.numbers), self.seed, epoch)
-        if self.lengths is None:
-            return order
-        # the first rows fill up the batch that the epoch before has begun
-        shared = -epoch * len(order) % self.batch
-        rest = grouped_by_length(order[shared:], self.lengths, self.batch, self.seed, epoch)
-        return order[:shared] + rest
 
     def epochs(self, steps: int) -> float:
         """Passes over the rows after so many steps."""

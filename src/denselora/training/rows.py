@@ -32,10 +32,6 @@ def prepare_rows(
     def encoded(numbers: list[int]) -> TrainingSet:
         return tokenise(raw, numbers, tokenizer, job.protocol, str(job.train_file))
 
-    if settings.group_by_length:
-        rows = encoded(numbers)
-        schedule = Schedule(numbers, seed, settings.global_batch_size, rows.lengths)
-    else:
-        schedule = Schedule(numbers, seed, settings.global_batch_size)
-        rows = encoded(schedule.used(steps))
+    schedule = Schedule(numbers, seed, settings.global_batch_size)
+    rows = encoded(schedule.used(steps))
     return rows, encoded(held_out) if held_out else None, schedule, steps

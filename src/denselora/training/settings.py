@@ -19,7 +19,6 @@ class Settings:
     global_batch_size: int
     micro_batch_size: int
     pass_tokens: int
-    group_by_length: bool
     optimizer: str
     learning_rate: float
     warmup_steps: int
