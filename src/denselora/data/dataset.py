@@ -187,6 +187,20 @@ class Batch:
         tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
         return replace(self, **tensors)
 
+    def padded(self, tokens: int) -> "Batch":
+        """The same batch with a last row of zeros that carries no loss, to so many tokens."""
+        more = tokens - self.tokens
+        if not more:
+            return self
+        zeros = self.input_ids.new_zeros(1, more)
+        return replace(
+            self,
+            input_ids=torch.cat([self.input_ids, zeros], dim=1),
+            position_ids=torch.cat([self.position_ids, zeros], dim=1),
+            starts=torch.cat([self.starts, self.starts.new_tensor([tokens])]),
+            lengths=(*self.lengths, more),
+        )
+
 
 def pack(rows: Sequence[dict[str, Sequence[int]]], weights: Sequence[float]) -> Batch:
     """The rows as a `Batch`. weights: what each row's summed loss counts for."""

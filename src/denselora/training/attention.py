@@ -2,6 +2,7 @@
 
 transformers finds it under the name "varlen". On a GPU in half precision it is torch's flash
 attention over rows of varying length; elsewhere each row goes through torch's plain attention.
+torch.compile leaves it as it is: how the rows lie changes from pass to pass.
 """
 
 import torch
@@ -12,6 +13,17 @@ from transformers import AttentionInterface, PreTrainedModel
 from denselora.data.dataset import Batch, pack
 
 
+class Rows:
+    """Where the rows of a pass lie; its lengths need no copy from the GPU.
+
+    Neither a dataclass nor a tuple: torch.compile would look into it and compile anew for each.
+    """
+
+    def __init__(self, batch: Batch):
+        self.starts, self.lengths, self.longest = batch.starts, batch.lengths, max(batch.lengths)
+
+
+@torch.compiler.disable
 def varlen_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -21,9 +33,7 @@ def varlen_attention(
     *,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    cu_seq_lens_q: torch.Tensor,
-    max_length_q: int,
-    row_lengths: tuple[int, ...],
+    rows: Rows,
     **others,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each row.
@@ -41,9 +51,9 @@ def varlen_attention(
         shared = query.shape[1] // key.shape[1]
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
         q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
-        rows = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
-        return varlen_attn(q, k, v, *rows, scale=scaling, window_size=(before, 0))[None], None
-    parts = zip(*(part.split(row_lengths, dim=2) for part in (query, key, value)), strict=True)
+        where = (rows.starts, rows.starts, rows.longest, rows.longest)
+        return varlen_attn(q, k, v, *where, scale=scaling, window_size=(before, 0))[None], None
+    parts = zip(*(part.split(rows.lengths, dim=2) for part in (query, key, value)), strict=True)
     y = torch.cat([_one_row(*part, scaling, before) for part in parts], dim=2)
     return y.transpose(1, 2), None
 
@@ -64,15 +74,15 @@ AttentionInterface.register("varlen", varlen_attention)
 
 
 def row_arguments(batch: Batch) -> dict:
-    """Where the rows of a batch lie, by the names that transformers has for it, and `row_lengths`,
-    which need no copy from the GPU."""
-    longest = max(batch.lengths)
+    """Where the rows of a batch lie, for `varlen_attention` and by the names that transformers has
+    for layers of other kinds."""
+    rows = Rows(batch)
     return {
-        "cu_seq_lens_q": batch.starts,
-        "cu_seq_lens_k": batch.starts,
-        "max_length_q": longest,
-        "max_length_k": longest,
-        "row_lengths": batch.lengths,
+        "cu_seq_lens_q": rows.starts,
+        "cu_seq_lens_k": rows.starts,
+        "max_length_q": rows.longest,
+        "max_length_k": rows.longest,
+        "rows": rows,
     }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from denselora.data.dataset import Batch
 from denselora.errors import UserError
 from denselora.training.batches import Batches, GlobalBatch
+from denselora.training.compiled import CompiledBlocks
 from denselora.training.health import Diverged, fault
 from denselora.training.loss import weighted_loss
 from denselora.training.settings import Settings
@@ -25,7 +26,8 @@ class Loop:
 
     validation: the held-out rows in batches, or none. log: takes each step's metrics. save: writes
     a checkpoint of the present state. asked_to_stop: whether a signal has come. clock: seconds from
-    a fixed start. head: the frozen one, see `frozen_head`.
+    a fixed start. head: the frozen one, see `frozen_head`. compiled: the model's blocks, if they
+    are; validation goes without.
     """
 
     state: State
@@ -38,6 +40,7 @@ class Loop:
     asked_to_stop: Callable[[], bool]
     clock: Callable[[], float]
     head: nn.Module | None = None
+    compiled: CompiledBlocks | None = None
 
     def run(self) -> bool:
         """Train; returns whether the run was asked to stop before its end. It is saved then too.
@@ -95,7 +98,7 @@ class Loop:
         for start in range(0, len(self.validation), accelerator.num_processes):
             mine = start + accelerator.process_index
             batch = self.validation[min(mine, len(self.validation) - 1)]
-            with accelerator.autocast():
+            with accelerator.autocast(), self._uncompiled():
                 loss = self._loss(batch)
             if mine < len(self.validation):
                 total += loss
@@ -135,6 +138,9 @@ class Loop:
     def _loss(self, batch: Batch) -> torch.Tensor:
         return weighted_loss(self.state.model, batch.to(self.state.accelerator.device), self.head)
 
+    def _uncompiled(self) -> AbstractContextManager:
+        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+
     def _accumulate(self, passes: list[Batch]) -> float:
         accelerator, model = self.state.accelerator, self.state.model
         total = torch.zeros((), device=accelerator.device)
@@ -142,7 +148,12 @@ class Loop:
             waits = number < len(passes)
             # DeepSpeed asks Accelerate, which has no public way to be told
             accelerator.gradient_state._set_sync_gradients(not waits)
-            with accelerator.no_sync(model) if waits else nullcontext():
+            if self.compiled:
+                batch = self.compiled.padded(batch.to(accelerator.device))
+            with (
+                accelerator.no_sync(model) if waits else nullcontext(),
+                self.compiled.watched(batch) if self.compiled else nullcontext(),
+            ):
                 with accelerator.autocast():
                     loss = self._loss(batch)
                 # gradients are averaged over processes, the weights already count all of them

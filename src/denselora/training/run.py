@@ -10,6 +10,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from denselora import provenance
 from denselora.data.rows import read_rows
+from denselora.errors import UserError
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
 from denselora.training.adalora import RankBudget
@@ -17,6 +18,7 @@ from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
 from denselora.training.change import matrices, write_run_change
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
+from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
 from denselora.training.folder import TRAINING, RunFolder
 from denselora.training.health import Diverged
@@ -70,6 +72,8 @@ def train(cfg: DictConfig) -> Path | None:
         if accelerator.is_main_process:
             print_dry_run(plan, schedule, empty_model(job, steps), dtype)
         return None
+    if settings.compile:
+        check_compiler(accelerator)
 
     with ExitStack() as at_end:
         at_end.callback(accelerator.end_training)
@@ -81,6 +85,8 @@ def train(cfg: DictConfig) -> Path | None:
         )
         base_fingerprint = fingerprint(base)
         apart = keep_rows_apart(base)
+        if settings.compile and not apart:
+            raise UserError("trainer.compile=true: this model would mix a row with its padding")
         pass_tokens = settings.pass_tokens if apart else 1
         if settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
@@ -88,6 +94,7 @@ def train(cfg: DictConfig) -> Path | None:
         method = describe(model, job.config["adapter"])
         head = frozen_head(model)
         start = matrices(model)
+        compiled = CompiledBlocks(model, settings.pass_tokens) if settings.compile else None
 
         # 4. Where the run goes on; the folder, with the resolved config in it before step one.
         checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
@@ -141,8 +148,9 @@ def train(cfg: DictConfig) -> Path | None:
         )  # fmt: skip
         validation = validation_batches(held_out, pass_tokens) if held_out else []
         loop = Loop(
-            state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head
-        )
+            state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head,
+            compiled,
+        )  # fmt: skip
         try:
             stopped = loop.run()
         except Diverged as error:

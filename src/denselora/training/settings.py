@@ -27,6 +27,7 @@ class Settings:
     max_skipped_steps: int
     precision: str
     gradient_checkpointing: bool
+    compile: bool
     validation_rows: int
     eval_steps: int
     checkpoint: str
@@ -52,6 +53,11 @@ class Settings:
             ("checkpoint", CHECKPOINTS),
         ):
             self._require(name, getattr(self, name) in allowed, f"use one of {', '.join(allowed)}")
+        self._require(
+            "compile",
+            not (self.compile and self.gradient_checkpointing),
+            "torch.compile skips blocks under trainer.gradient_checkpointing; set one to false",
+        )
         self._require(
             "checkpoint",
             self.checkpoint == "last" or self.validation_rows > 0,
