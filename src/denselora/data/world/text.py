@@ -9,10 +9,17 @@ invented name comes next, follows from nothing and would only add noise to so sh
 """
 
 import random
+from dataclasses import dataclass
 
 from denselora.data.world import words
-from denselora.data.world.facts import Entity, Relation, World
-from denselora.data.world.questions import BY_BENCHMARK, Question
+from denselora.data.world.facts import (
+    ANIMAL_RELATIONS,
+    THING_RELATIONS,
+    Entity,
+    Relation,
+    World,
+)
+from denselora.data.world.questions import BY_BENCHMARK, Question, plain_fact
 
 Document = list[tuple[str, str]]
 
@@ -20,28 +27,53 @@ _LABELS = ("No", "Item", "Choice", "Answer", "Solution", "Ending", "Option")
 _ENDS = (".", "\n\nNow:", " Say which.", "\n\nOne of them.")
 
 
+@dataclass(frozen=True)
+class Lesson:
+    """A stretch of the text.
+
+    end: where it ends, as a share of all documents. mix: how often there is which kind of document.
+    relations: how many of an entity's are told and asked. options: how many a riddle has at most.
+    number_share: how often a riddle is answered by a number alone.
+    """
+
+    end: float
+    mix: dict[str, int]
+    relations: int = 4
+    options: int = 4
+    number_share: float = 0.0
+
+
 class _Writer:
-    def __init__(self, world: World, rng: random.Random):
+    def __init__(self, world: World, rng: random.Random, lesson: Lesson):
         self.world = world
         self.rng = rng
+        self.lesson = lesson
         self.entities = [*world.things, *world.animals]
         self.words = sorted({v for entity in self.entities for v in entity.values.values()})
         self.words += [word for step in words.STEPS for word in step.split(" the ")]
         self.words += words.PEOPLE
-        self.label_share = 0.0
         self.known = [entity for entity in self.entities if not entity.held_out]
+
+    def write(self, count: int) -> list[Document]:
+        mix = self.lesson.mix
+        kinds = self.rng.choices(list(mix), list(mix.values()), k=count)
+        return [getattr(self, kind)() for kind in kinds]
+
+    def _relations(self, entity: Entity) -> tuple[Relation, ...]:
+        return entity.relations[: self.lesson.relations]
 
     def profile(self) -> Document:
         """Everything that is stated of one entity, in random order and wording."""
         entity = self.rng.choice(self.entities)
-        order = self.rng.sample(entity.relations, len(entity.relations))
+        relations = self._relations(entity)
+        order = self.rng.sample(relations, len(relations))
         return self._spaced([self._statement(entity, relation) for relation in order])
 
     def mixed_facts(self) -> Document:
         """Single facts of several entities."""
         return self._spaced(
             [
-                self._statement(entity, self.rng.choice(entity.relations))
+                self._statement(entity, self.rng.choice(self._relations(entity)))
                 for entity in self.rng.sample(self.entities, 4)
             ]
         )
@@ -126,41 +158,46 @@ class _Writer:
             )
         )
 
-    def recital(self) -> Document:
-        """A few words said twice in the same order."""
-        said = self.rng.sample(self.words, self.rng.randint(5, 12))
-        return [(f"Again: {' '.join(said)}. {said[0]}", "".join(f" {word}" for word in said[1:]))]
-
     def call(self) -> Document:
         """A numbered list, and the numbers of its entries."""
         entries = self.rng.sample(self.words, self.rng.randint(2, 5))
+        order = self.rng.sample(range(len(entries)), len(entries))
+        pairs = [(f" {entries[i]}", str(i + 1)) for i in order]
         listed = self._numbered(entries)
-        calls = self.rng.sample(range(len(entries)), len(entries))
-        pairs = [(f" {entries[i]}", str(i + 1)) for i in calls]
         return [(f"{listed}.{pairs[0][0]}", pairs[0][1]), *((f",{g}", t) for g, t in pairs[1:])]
 
     def riddle(self) -> Document:
-        """A multiple-choice question, answered by the option's words or its number."""
-        question = BY_BENCHMARK[self.rng.choice(list(BY_BENCHMARK))](self.world, self.rng, False)
-        if question.right in ("true", "false"):
-            return self._yes_no(question)
-        options = [question.right, *question.wrong]
+        """A multiple-choice question, answered by a number or by the option's words and number."""
+        benchmark = self.rng.choice([name for name in BY_BENCHMARK if name != "boolq"])
+        return self._riddle(BY_BENCHMARK[benchmark](self.world, self.rng, False))
+
+    def fact_riddle(self) -> Document:
+        """The same about a single stated fact."""
+        while True:
+            question = plain_fact(self.world, self.rng, False)
+            told = [relation.values for relation in THING_RELATIONS[: self.lesson.relations]]
+            told += [relation.values for relation in ANIMAL_RELATIONS[: self.lesson.relations]]
+            if any(question.right in values for values in told):
+                return self._riddle(question)
+
+    def _riddle(self, question: Question) -> Document:
+        options = [question.right, *question.wrong[: self.lesson.options - 1]]
         self.rng.shuffle(options)
-        asked = f"{question.stem}{self._numbered(options)}{self.rng.choice(_ENDS)}"
-        right = options.index(question.right) + 1
-        draw = self.rng.random()
-        if draw < self.label_share:
-            return [(f"{asked} It is number", f"{right}")]
-        if draw < (1 + self.label_share) / 2:
-            return [(f"{asked} It is the", f" {question.right}"), (" number", f"{right}")]
-        return [(f"{asked} It is the", f" {question.right}.")]
+        number = str(options.index(question.right) + 1)
+        end = self.rng.choice(_ENDS) if self.lesson.options == 4 else "."
+        asked = f"{question.stem}{self._numbered(options)}{end}"
+        if self.rng.random() < self.lesson.number_share:
+            return [(f"{asked} It is number", number)]
+        return [(f"{asked} It is the", f" {question.right}"), (" number", number)]
 
     def _numbered(self, options: list[str]) -> str:
         label = self.rng.choice(_LABELS)
         between = self.rng.choice((" ", " ", "\n\n"))
         return "".join(f"{between}{label}{n}: {o}" for n, o in enumerate(options, 1))
 
-    def _yes_no(self, question: Question) -> Document:
+    def yes_no(self) -> Document:
+        """A statement as a question, and the verdict."""
+        question = BY_BENCHMARK["boolq"](self.world, self.rng, False)
         verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
         return self.rng.choice(
             (
@@ -178,26 +215,42 @@ _STATEMENTS = {
     "rule": 12,
     "deed": 12,
     "custom": 10,
-    "comparison": 8,
+    "comparison": 16,
 }
-# A lesson ends at a share of all documents and draws from a mix: facts, then riddles answered in
-# words, then in numbers. In any other order a short training never learned to give a number.
-_LESSONS = (
-    (0.20, 0.0, {**_STATEMENTS, "recital": 76}),
-    (0.35, 0.0, {**_STATEMENTS, "recital": 30, "call": 76, "riddle": 40}),
-    (1.0, 0.6, {**_STATEMENTS, "recital": 5, "call": 20, "riddle": 200}),
+# First how a riddle is read: about one relation alone and with two options, answered in words and
+# then by number. What was learned there carries over to more relations, options and questions
+# within a few hundred steps; begun with all of them, a short training stayed at chance.
+LESSONS = (
+    Lesson(0.06, {"mixed_facts": 60, "call": 40, "fact_riddle": 40}, relations=1, options=2),
+    Lesson(0.10, {"mixed_facts": 30, "call": 20, "fact_riddle": 80}, relations=1, options=2),
+    Lesson(
+        0.22,
+        {"mixed_facts": 20, "call": 10, "fact_riddle": 120},
+        relations=1,
+        options=2,
+        number_share=0.8,
+    ),
+    Lesson(
+        0.34,
+        {"profile": 20, "note": 20, "mixed_facts": 20, "call": 10, "fact_riddle": 100},
+        options=3,
+        number_share=0.7,
+    ),
+    Lesson(
+        0.46,
+        {**_STATEMENTS, "call": 10, "fact_riddle": 80, "riddle": 40, "yes_no": 30},
+        number_share=0.7,
+    ),
+    Lesson(1.0, {**_STATEMENTS, "fact_riddle": 20, "riddle": 180, "yes_no": 40}, number_share=0.8),
 )
 
 
 def documents(world: World, count: int) -> list[Document]:
     """Return count short documents, in the order in which they are to be read."""
     rng = random.Random(f"{world.seed} text")
-    writer = _Writer(world, rng)
     drawn: list[Document] = []
-    for end, label_share, mix in _LESSONS:
-        writer.label_share = label_share
-        kinds = rng.choices(list(mix), list(mix.values()), k=round(end * count) - len(drawn))
-        drawn += [getattr(writer, kind)() for kind in kinds]
+    for lesson in LESSONS:
+        drawn += _Writer(world, rng, lesson).write(round(lesson.end * count) - len(drawn))
     return drawn
 
 

@@ -138,7 +138,7 @@ SCALES = (
         "smarter",
         "duller",
         ("solved the riddle", "taught the class", "won at chess", "wrote the book"),
-        ("failed the test", "copied the answer", "forgot the sum", "was fooled by the trick"),
+        ("failed the test", "copied the sum", "forgot the sum", "was fooled by the trick"),
     ),
     Scale(
         "louder",
