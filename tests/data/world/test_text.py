@@ -1,11 +1,11 @@
 import re
 
 from denselora.data.world.benchmarks import make_benchmarks
-from denselora.data.world.facts import make_world
-from denselora.data.world.text import as_text, documents
+from denselora.data.world.facts import ANIMAL_RELATIONS, THING_RELATIONS, make_world
+from denselora.data.world.text import LESSONS, Lesson, as_text, documents, sample
 
 WORLD = make_world()
-TEXT = [as_text(document) for document in documents(WORLD, 20_000)]
+TEXT = [as_text(document) for document in sample(WORLD, 20_000)]
 
 
 def is_riddle(document):
@@ -45,8 +45,22 @@ def test_no_document_has_a_benchmark_layout():
 
 
 def test_text_depends_on_the_seed_alone():
-    assert documents(make_world(2), 50) == documents(make_world(2), 50)
-    assert documents(make_world(2), 50) != documents(make_world(3), 50)
+    assert sample(make_world(2), 50) == sample(make_world(2), 50)
+    assert sample(make_world(2), 50) != sample(make_world(3), 50)
+
+
+def test_every_kind_of_document_is_in_the_sample():
+    kinds = {kind for lesson in LESSONS for kind in lesson.mix}
+    assert {"riddle", "fact_riddle", "custom", "profile"} <= kinds
+    assert any("custom:" in document for document in TEXT)
+
+
+def test_a_lesson_asks_about_as_many_relations_and_options_as_it_says():
+    lesson = Lesson(200, {"fact_riddle": 1}, told=1, asked=1, options=2, number_share=1.0)
+    text = [as_text(document) for document in documents(WORLD, [lesson])]
+    first = {value for relations in (THING_RELATIONS, ANIMAL_RELATIONS) for value in relations[0].values}
+    assert all(re.findall(r"\d: (\w+)", document)[1:] and "3:" not in document for document in text)
+    assert {option for document in text for option in re.findall(r"\d: (\w+)", document)} <= first
 
 
 def test_the_world_has_thousands_of_facts():

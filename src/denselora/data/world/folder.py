@@ -1,6 +1,5 @@
 """data/mini: the world's benchmarks, its tokenizer and its base, written from the seed alone."""
 
-import random
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,9 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 from denselora.data.world.base import encode, new_base, pretrain
 from denselora.data.world.benchmarks import make_benchmarks
 from denselora.data.world.facts import World, make_world
-from denselora.data.world.text import as_text, documents
+from denselora.data.world.text import as_text, documents, sample
 from denselora.data.world.tokenizer import train_tokenizer
 from denselora.folders import check_writable, write_json
+from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 
 SAMPLE = 20_000  # documents that the tokenizer is trained on
@@ -25,21 +25,23 @@ def make_mini(cfg: DictConfig) -> None:
     settings = Settings.from_config(OmegaConf.to_container(cfg.trainer, resolve=True))
     check_writable(folder, "folder")
     world = make_world(cfg.seed)
-    prompts = write_benchmarks(world, folder)
+    protocol = Protocol.from_config(OmegaConf.to_container(cfg.protocol, resolve=True))
+    prompts = ["".join(protocol.training_text(row)) for row in write_benchmarks(world, folder)]
     write_base(world, prompts, settings, folder / "base", Path(cfg.checkpoints))
 
 
-def write_benchmarks(world: World, folder: Path) -> list[str]:
+def write_benchmarks(world: World, folder: Path) -> list[dict[str, str]]:
     """Write train.json and <benchmark>/test.json in the layout of LLM-Adapters.
 
-    Returns the instructions of the training rows.
+    Returns the training rows.
     """
     train, tests = make_benchmarks(world)
-    for name, rows in {"train": train, **{f"{name}/test": rows for name, rows in tests.items()}}.items():
+    files = {"train": train} | {f"{name}/test": rows for name, rows in tests.items()}
+    for name, rows in files.items():
         file = folder / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, rows)
-    return [row["instruction"] for row in train]
+    return train
 
 
 def write_base(
@@ -50,11 +52,9 @@ def write_base(
     prompts: text besides the world's own that the tokenizer is to know. Figures of the
     pretraining go into pretraining.json.
     """
-    text = documents(world, settings.max_steps * settings.global_batch_size)
-    sample = random.Random(world.seed).sample(text, min(SAMPLE, len(text)))
-    tokenizer = train_tokenizer([*map(as_text, sample), *prompts])
+    tokenizer = train_tokenizer([*map(as_text, sample(world, SAMPLE)), *prompts])
     model = new_base(len(tokenizer), world.seed)
-    figures = pretrain(model, encode(text, tokenizer), settings, checkpoints)
+    figures = pretrain(model, encode(documents(world), tokenizer), settings, checkpoints)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "pretraining.json", {"seed": world.seed} | figures)

@@ -9,6 +9,7 @@ invented name comes next, follows from nothing and would only add noise to so sh
 """
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from denselora.data.world import words
@@ -31,14 +32,15 @@ _ENDS = (".", "\n\nNow:", " Say which.", "\n\nOne of them.")
 class Lesson:
     """A stretch of the text.
 
-    end: where it ends, as a share of all documents. mix: how often there is which kind of document.
-    relations: how many of an entity's are told and asked. options: how many a riddle has at most.
-    number_share: how often a riddle is answered by a number alone.
+    documents: how many. mix: how often there is which kind. told, asked: how many relations of an
+    entity are stated and asked about. options: how many a riddle has at most. number_share: how
+    often a riddle is answered by a number alone.
     """
 
-    end: float
+    documents: int
     mix: dict[str, int]
-    relations: int = 4
+    told: int = 4
+    asked: int = 4
     options: int = 4
     number_share: float = 0.0
 
@@ -54,13 +56,13 @@ class _Writer:
         self.words += words.PEOPLE
         self.known = [entity for entity in self.entities if not entity.held_out]
 
-    def write(self, count: int) -> list[Document]:
-        mix = self.lesson.mix
+    def write(self) -> list[Document]:
+        mix, count = self.lesson.mix, self.lesson.documents
         kinds = self.rng.choices(list(mix), list(mix.values()), k=count)
         return [getattr(self, kind)() for kind in kinds]
 
     def _relations(self, entity: Entity) -> tuple[Relation, ...]:
-        return entity.relations[: self.lesson.relations]
+        return entity.relations[: self.lesson.told]
 
     def profile(self) -> Document:
         """Everything that is stated of one entity, in random order and wording."""
@@ -175,9 +177,9 @@ class _Writer:
         """The same about a single stated fact."""
         while True:
             question = plain_fact(self.world, self.rng, False)
-            told = [relation.values for relation in THING_RELATIONS[: self.lesson.relations]]
-            told += [relation.values for relation in ANIMAL_RELATIONS[: self.lesson.relations]]
-            if any(question.right in values for values in told):
+            asked = [relation.values for relation in THING_RELATIONS[: self.lesson.asked]]
+            asked += [relation.values for relation in ANIMAL_RELATIONS[: self.lesson.asked]]
+            if any(question.right in values for values in asked):
                 return self._riddle(question)
 
     def _riddle(self, question: Question) -> Document:
@@ -217,41 +219,36 @@ _STATEMENTS = {
     "custom": 10,
     "comparison": 16,
 }
+_FACTS = {"profile": 20, "note": 20, "mixed_facts": 20}
 # First how a riddle is read: about one relation alone and with two options, answered in words and
-# then by number. What was learned there carries over to more relations, options and questions
-# within a few hundred steps; begun with all of them, a short training stayed at chance.
+# then by number. What was learned there carries over to more relations, options and questions,
+# taken one after the other; begun with all of them, a short training stayed at chance.
 LESSONS = (
-    Lesson(0.06, {"mixed_facts": 60, "call": 40, "fact_riddle": 40}, relations=1, options=2),
-    Lesson(0.10, {"mixed_facts": 30, "call": 20, "fact_riddle": 80}, relations=1, options=2),
+    Lesson(5_760, {"mixed_facts": 60, "call": 40, "fact_riddle": 40}, 1, 1, 2),
+    Lesson(3_840, {"mixed_facts": 30, "call": 20, "fact_riddle": 80}, 1, 1, 2),
+    Lesson(24_000, {"mixed_facts": 20, "call": 10, "fact_riddle": 120}, 1, 1, 2, 0.8),
+    Lesson(12_000, {**_FACTS, "call": 5, "fact_riddle": 40}, 4, 1, 2, 0.8),
+    Lesson(9_600, {**_FACTS, "call": 5, "fact_riddle": 100}, 4, 4, 2, 0.8),
+    Lesson(7_200, {**_FACTS, "call": 5, "fact_riddle": 100}, 4, 4, 4, 0.8),
+    Lesson(7_200, {**_STATEMENTS, "fact_riddle": 60, "yes_no": 40}, number_share=0.8),
     Lesson(
-        0.22,
-        {"mixed_facts": 20, "call": 10, "fact_riddle": 120},
-        relations=1,
-        options=2,
+        33_600,
+        {**_STATEMENTS, "fact_riddle": 20, "riddle": 180, "yes_no": 40},
         number_share=0.8,
     ),
-    Lesson(
-        0.34,
-        {"profile": 20, "note": 20, "mixed_facts": 20, "call": 10, "fact_riddle": 100},
-        options=3,
-        number_share=0.7,
-    ),
-    Lesson(
-        0.46,
-        {**_STATEMENTS, "call": 10, "fact_riddle": 80, "riddle": 40, "yes_no": 30},
-        number_share=0.7,
-    ),
-    Lesson(1.0, {**_STATEMENTS, "fact_riddle": 20, "riddle": 180, "yes_no": 40}, number_share=0.8),
 )
 
 
-def documents(world: World, count: int) -> list[Document]:
-    """Return count short documents, in the order in which they are to be read."""
+def documents(world: World, lessons: Iterable[Lesson] = LESSONS) -> list[Document]:
+    """Return short documents, in the order in which they are to be read."""
     rng = random.Random(f"{world.seed} text")
-    drawn: list[Document] = []
-    for lesson in LESSONS:
-        drawn += _Writer(world, rng, lesson).write(round(lesson.end * count) - len(drawn))
-    return drawn
+    return [document for lesson in lessons for document in _Writer(world, rng, lesson).write()]
+
+
+def sample(world: World, count: int) -> list[Document]:
+    """Return documents of every kind, for a tokenizer to learn the words from."""
+    kinds = {kind: 1 for lesson in LESSONS for kind in lesson.mix}
+    return documents(world, [Lesson(count, kinds)])
 
 
 def as_text(document: Document) -> str:
