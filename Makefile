@@ -51,13 +51,6 @@ list = $(subst $(eval) ,$(comma),$(strip $(subst $(comma), ,$(1))))
 rows = experiment=$(call list,$(foreach row,$(subst $(comma), ,$(ROWS)),table1/$(1)$(row))) seed=$(call list,$(SEEDS))
 model = model=$(1) $(if $(filter mini,$(1)),data=mini protocol=clean trainer=mini)
 
-demo: ROWS = base lora_r32 denselora_r16
-demo: $(STAMP)  ## the comparison on the embedded mini model: base, LoRA, DenseLoRA; minutes on a CPU
-	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
-
-mini: $(STAMP)  ## make data/mini anew from the seed: benchmarks, tokenizer, pretrained base (15 min on a core)
-	$(PY) scripts/make_mini.py $(ARGS)
-
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
 	$(PY) scripts/reproduce.py $(call rows,llama3_8b_) $(ARGS)
 
@@ -103,6 +96,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup demo mini test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench clean \
+.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench clean \
   reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
   sweep-data ablations matched status

