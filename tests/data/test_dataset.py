@@ -105,7 +105,9 @@ def test_cache_key_changes_with_content_tokenizer_and_protocol(tokenizer):
     rows = Dataset.from_list([ROW])
     key = cache_key(rows, tokenizer, protocol("paper"))
     assert key == cache_key(Dataset.from_list([ROW]), tokenizer, protocol("paper"))
-    assert key == cache_key(Dataset.from_list([ROW | {"answer": "x"}]), tokenizer, protocol("paper"))
+    assert key == cache_key(
+        Dataset.from_list([ROW | {"answer": "x"}]), tokenizer, protocol("paper")
+    )
     others = [
         cache_key(Dataset.from_list([ROW | {"output": "true"}]), tokenizer, protocol("paper")),
         cache_key(rows, word_tokenizer(["other words"]), protocol("paper")),

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def order(seed: int = 1) -> list[int]:
 def test_a_smaller_part_lies_within_a_larger_one(balanced):
     parts = [subset(order(), INSTRUCTIONS, f / 10, balanced=balanced) for f in range(1, 11)]
     assert [len(part) for part in parts] == [10 * f for f in range(1, 11)]
-    for small, large in zip(parts, parts[1:], strict=False):
+    for small, large in pairwise(parts):
         assert large[: len(small)] == small
     assert sorted(parts[-1]) == list(range(100))
 

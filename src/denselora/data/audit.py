@@ -262,8 +262,9 @@ def report(findings: Audit) -> str:
         "## Test sets",
         _table([_test_cells(one) for one in findings.tests]),
         "repeated: an earlier row has the same prompt and answer. conflicting: another row\n"
-        "answers the same prompt differently. unusual gold: beyond the options that chance accuracy\n"
-        "counts (answer5 in ARC), or no number where one is due. own output read otherwise: reading\n"
+        "answers the same prompt differently. unusual gold: beyond the options that chance "
+        "accuracy\ncounts (answer5 in ARC), or no number where one is due. own output read "
+        "otherwise: reading\n"
         "the row's `output` as an answer doesn't give its `answer`.",
     ]
     tested = [one.benchmark for one in findings.tests]

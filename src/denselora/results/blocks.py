@@ -20,7 +20,6 @@ from denselora.results.setting import (
 )
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
 
-
 # what a table's columns tell of a setting
 SHOWN = {"r", "train_rows"}
 

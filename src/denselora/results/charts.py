@@ -121,7 +121,14 @@ def draw_granularity(block: Block, published: Published) -> Figure:
         axes.errorbar(at, means, _spread(group), fmt="none", ecolor="#222222", capsize=2, lw=1)
         for x, mean in zip(at, means, strict=True):
             axes.text(
-                x, 2, f"{mean:.1f}", ha="center", va="bottom", color="white", fontsize=8, rotation=90
+                x,
+                2,
+                f"{mean:.1f}",
+                ha="center",
+                va="bottom",
+                color="white",
+                fontsize=8,
+                rotation=90,
             )
         for point in _printed(block, published, published.granularity):
             method = group[0].method

@@ -67,7 +67,7 @@ def differing_keys(settings: Sequence[Setting]) -> list[str]:
 def usual_values(
     settings: Sequence[Setting], beside: Sequence[Setting], keys: Sequence[str]
 ) -> Setting:
-    """The most common value of each key, if there is one; what is more common beside breaks ties."""
+    """The most common value of each key, if any; what is more common beside breaks ties."""
     usual = {}
     for key in keys:
         counts = Counter(setting.get(key, MISSING) for setting in settings)

@@ -1,7 +1,7 @@
 """Blocks written out: Markdown, LaTeX, CSV and the terminal."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -68,7 +68,8 @@ def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
     return Sheet(
         model=record.model.label,
         title=f"{record.model.label}, {record.data.label}, protocol {protocol.name}, "
-        f"{record.evaluation.scoring}" + (f", at most {limit} rows a benchmark" if limit else "")
+        f"{record.evaluation.scoring}"
+        + (f", at most {limit} rows a benchmark" if limit else "")
         + what,
         statement=f"Measured. Model {record.model.label}; data {record.data.label}; "
         f"protocol {protocol.name}, version {protocol.version}, hash {protocol.hash}; "
@@ -281,14 +282,25 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
         )
     columns = [
         *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "limit", "from", "to"),
-        *("method", "remark", "r", "trainable", "trainable_percent", "train_rows", "seeds", "collapsed"),
+        *(
+            "method",
+            "remark",
+            "r",
+            "trainable",
+            "trainable_percent",
+            "train_rows",
+            "seeds",
+            "collapsed",
+        ),
         *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
         *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
         *("unparsed_percent", "ambiguous_percent", "trust", "source"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
-    frame = frame.astype(dict.fromkeys(["r", "limit", "trainable", "train_rows", "collapsed"], "Int64"))
+    frame = frame.astype(
+        dict.fromkeys(["r", "limit", "trainable", "train_rows", "collapsed"], "Int64")
+    )
     return frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
 
 

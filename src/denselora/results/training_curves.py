@@ -82,8 +82,8 @@ def draw_training(block: Block, _published: Published) -> Figure:
     axes.set_ylabel("loss (nats)")
     annotate(
         axes,
-        f"each method's best row, {'its first seed' if crowded else 'a line per seed'}: running mean "
-        "over a twentieth of the run" + ("" if crowded else "; thin: each step's"),
+        f"each method's best row, {'its first seed' if crowded else 'a line per seed'}: "
+        "running mean over a twentieth of the run" + ("" if crowded else "; thin: each step's"),
     )
     return axes.figure
 

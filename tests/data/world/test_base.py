@@ -57,7 +57,9 @@ def test_pretraining_that_was_cut_off_ends_as_one_that_was_not(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         pretrain(new_base(len(TOKENIZER), seed=0), Cut(rows), FOUR_STEPS, tmp_path / "cut")
     resumed = new_base(len(TOKENIZER), seed=1)
-    assert pretrain(resumed, rows, FOUR_STEPS, tmp_path / "cut")["loss_nats"] == figures["loss_nats"]
+    assert (
+        pretrain(resumed, rows, FOUR_STEPS, tmp_path / "cut")["loss_nats"] == figures["loss_nats"]
+    )
     pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert figures["tokens"] == sum(len(row["input_ids"]) for row in rows[:64])

@@ -58,7 +58,9 @@ def test_every_lesson_is_written():
 def test_a_lesson_asks_about_as_many_relations_and_options_as_it_says():
     lesson = Lesson(200, {"fact_riddle": 1}, told=1, asked=1, options=2, number_share=1.0)
     text = [as_text(document) for document in documents(WORLD, [lesson])]
-    first = {value for relations in (THING_RELATIONS, ANIMAL_RELATIONS) for value in relations[0].values}
+    first = {
+        value for relations in (THING_RELATIONS, ANIMAL_RELATIONS) for value in relations[0].values
+    }
     assert all(re.findall(r"\d: (\w+)", document)[1:] and "3:" not in document for document in text)
     assert {option for document in text for option in re.findall(r"\d: (\w+)", document)} <= first
 

@@ -1,4 +1,4 @@
-"""The small world's base model: a LLaMA of about two million parameters, pretrained from scratch.
+"""The small world's base model: a LLaMA of about three million parameters, pretrained from scratch.
 
 It goes through the same loop as fine-tuning. A row is one document: packed rows, in which a word
 also sees the documents before its own, took several times as long to learn the first fact.
@@ -20,14 +20,12 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-
 from denselora.data.dataset import IGNORED
 from denselora.data.order import Schedule
 from denselora.data.world.text import Document
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.checkpoint import Checkpoints, read_state
-from denselora.training.attention import keep_rows_apart
 from denselora.training.loop import Loop
 from denselora.training.optimizer import build_optimizer
 from denselora.training.settings import Settings
@@ -52,7 +50,7 @@ def new_base(vocabulary: int, seed: int) -> LlamaForCausalLM:
 
     From the second layer on, the last key head and its query heads start out alike, so that a
     token attends to what resembles it (as in Trockman and Kolter 2023, arXiv 2305.09828): without
-    that, finding a word's place in a list took several times as many steps.
+    that, finding a word's place in a list was at chance after 300 steps; with it, known after 250.
     """
     set_seed(seed)
     model = LlamaForCausalLM(

@@ -24,9 +24,7 @@ class Question:
     about: str
 
 
-def _entity(
-    world: World, rng: random.Random, held_out: bool, animal: bool | None = None
-) -> Entity:
+def _entity(world: World, rng: random.Random, held_out: bool, animal: bool | None = None) -> Entity:
     if animal is None:
         animal = rng.random() < 1 / 3
     entities = world.animals if animal else world.things

@@ -254,7 +254,14 @@ LESSONS = (
     ),
     Lesson(
         24_000,
-        {"profile": 20, "note": 20, "mixed_facts": 20, "call": 5, "pair_riddle": 30, "fact_riddle": 90},
+        {
+            "profile": 20,
+            "note": 20,
+            "mixed_facts": 20,
+            "call": 5,
+            "pair_riddle": 30,
+            "fact_riddle": 90,
+        },
         number_share=0.8,
     ),
     Lesson(

@@ -29,7 +29,9 @@ class Effect:
 
 MATERIALS = tuple("wood cork wax paper wool leather iron copper glass clay stone bone".split())
 MATERIAL_EFFECTS = (
-    Effect("floats", ("wood", "cork", "wax"), ("marks a spot on the lake", "sends a sign downstream")),
+    Effect(
+        "floats", ("wood", "cork", "wax"), ("marks a spot on the lake", "sends a sign downstream")
+    ),
     Effect("sinks", ("iron", "copper", "stone", "clay"), ("holds a net down", "hides a box deep")),
     Effect("burns", ("wood", "paper", "cork"), ("heats an oven", "lights a hearth")),
     Effect("melts", ("wax", "copper", "glass"), ("fills a mould", "casts a figure")),
@@ -37,7 +39,9 @@ MATERIAL_EFFECTS = (
     Effect("rings", ("iron", "copper", "glass"), ("calls the village", "sounds a chime")),
     Effect("soaks", ("wool", "paper", "clay"), ("dries a puddle", "spilled a bucket")),
     Effect("folds", ("wool", "paper", "leather"), ("packs a thin bag", "fills a narrow drawer")),
-    Effect("shields", ("iron", "stone", "leather", "bone"), ("fears the archers", "stops an arrow")),
+    Effect(
+        "shields", ("iron", "stone", "leather", "bone"), ("fears the archers", "stops an arrow")
+    ),
 )
 
 KINDS = tuple("bird fish beast lizard insect frog crab".split())
