@@ -28,6 +28,7 @@ from denselora.evaluation.adapter import (
     weights_hash,
 )
 from denselora.evaluation.judge import count
+from denselora.evaluation.prepacked import Prepacked
 from denselora.evaluation.recount import IDENTITY, RECORD
 from denselora.evaluation.score import finish, score, share
 from denselora.evaluation.scoring import Scoring
@@ -135,7 +136,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
                     scoring = Scoring(config["scoring"], model, tokenizer, protocol)
-                    failed = _answer(subject, rows, scoring, config["batch_tokens"], bar)
+                    with Prepacked(model) if scoring.kind == "choice" else nullcontext():
+                        failed = _answer(subject, rows, scoring, config["batch_tokens"], bar)
                     method = _method(subject, model)
             except UserError as error:
                 failures.append(str(error))
