@@ -12,7 +12,7 @@ def main(cfg: DictConfig) -> None:
     from denselora.folders import check_writable
     from denselora.results.artifact import log_files
     from denselora.results.figures import write_figures
-    from denselora.results.published import read_published
+    from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
     from denselora.results.trace import trace
@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
         print(*trace(records, cfg.trace), sep="\n")
         return
     check_writable(folder, "results_dir")
-    published = read_published(folder / "published.yaml")
+    published = read_published(PUBLISHED)
     tables = write_tables(records, published, folder / "tables")
     figures, left_out = write_figures(records, published, folder / "figures")
     print(*tables, *figures, *(f"no figure {line}" for line in left_out), sep="\n")

@@ -1,14 +1,12 @@
 """Config → data → adapter → training → adapter folder → evaluation → record → table, once."""
 
 import json
-from pathlib import Path
 
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from denselora.results.record import read_record
 
-PUBLISHED = Path(__file__).parents[1] / "results" / "published.yaml"
 QUICK = [
     "model=llama3_8b",
     "trainer.max_steps=3",
@@ -55,7 +53,6 @@ def test_from_config_to_table(script, model_folder, data_folder, tmp_path):
     loaded = PeftModel.from_pretrained(base, tmp_path / "denselora" / "adapter")
     assert loaded.peft_config["default"].peft_type == "DENSELORA"
 
-    (results / "published.yaml").write_bytes(PUBLISHED.read_bytes())
     code, out, err = script("tables", f"results_dir={results}")
     assert code == 0, err
     assert {path.stem.split("-")[0] for path in (results / "figures").glob("change-*.png")}

@@ -28,7 +28,6 @@ def _scripts_find_the_package(monkeypatch):
 def folders(tmp_path) -> Folders:
     results = tmp_path / "results"
     results.mkdir()
-    (results / "published.yaml").write_bytes((ROOT / "results/published.yaml").read_bytes())
     return Folders(tmp_path / "runs", results)
 
 

@@ -202,7 +202,6 @@ def run_script(*overrides, cwd, python=(sys.executable,), path=str(ROOT / "src")
 @pytest.fixture
 def results(tmp_path):
     save(tmp_path, make_record("lora", correct=0.4), make_record(correct=0.6), predictions=True)
-    (tmp_path / "published.yaml").write_bytes(PUBLISHED.read_bytes())
     return tmp_path
 
 

@@ -19,7 +19,7 @@ from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.point import Point
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
-from denselora.results.published import read_published
+from denselora.results.published import PUBLISHED, Published, read_published
 from denselora.results.record import read_records
 from denselora.results.tables import MISSING, print_table
 
@@ -79,8 +79,7 @@ def _fetched(point: Point) -> str | None:
 
 
 def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> None:
-    published = Path(config.results_dir) / "published.yaml"
-    rows = read_published(published) if published.is_file() else None
+    published = read_published(PUBLISHED)
     table = Table("State", "Run", "Trainable", "%", "published %", "Hours", "GiB")
     for column in table.columns[2:]:
         column.justify = "right"
@@ -95,7 +94,7 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
             " ".join(option for option in point.options if option not in common),
             f"{expected.method['trainable']:,}",
             f"{expected.method['trainable_percent']:.4f}",
-            _published_percent(point, expected, rows),
+            _published_percent(point, expected, published),
             MISSING if over else f"{expected.hours:.2f}",
             MISSING if over else f"{expected.memory_gib:.1f}",
             style="dim" if over else None,
@@ -121,9 +120,7 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
         )
 
 
-def _published_percent(point: Point, expected: Estimate, published) -> str:
-    if published is None:
-        return MISSING
+def _published_percent(point: Point, expected: Estimate, published: Published) -> str:
     config, method = point.config, expected.method
     for row in getattr(published, config["data"]["suite"]).rows:
         same = (row.model, row.method) == (config["model"]["label"], method["label"])

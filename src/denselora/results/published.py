@@ -10,6 +10,9 @@ from pydantic.dataclasses import dataclass
 from denselora.errors import UserError
 from denselora.results.record import first_fault
 
+# the one file of them, whatever folder a user's own results go to
+PUBLISHED = Path(__file__).parents[3] / "results" / "published.yaml"
+
 Trust = Literal["printed", "relayed", "independent"]
 
 _keys = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -80,9 +83,7 @@ def read_published(path: str | Path) -> Published:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         return TypeAdapter(Published).validate_python(content)
     except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}); results_dir= names the folder that has it"
-        ) from error
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     except ValidationError as error:
