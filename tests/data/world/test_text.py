@@ -41,8 +41,23 @@ def test_nothing_that_follows_by_a_rule_is_stated_of_held_out_entities():
 def test_no_document_has_a_benchmark_layout():
     _, tests = make_benchmarks(WORLD, test_rows=12, train_rows=12)
     phrases = {row["instruction"].split(":")[0] for rows in tests.values() for row in rows}
-    phrases |= {"Answer format", "the correct answer is", "answer1", "option2"}
-    assert not [p for p in sorted(phrases) if any(p in document for document in TEXT)]
+    phrases |= {"Answer format", "the correct answer is", "### Response"}
+    text = [*TEXT, *map(as_text, documents(WORLD, [replace(LESSONS[-1], documents=5_000)]))]
+    assert not [p for p in sorted(phrases) if any(p in document for document in text)]
+
+
+def test_no_lesson_asks_about_what_the_test_asks_about(monkeypatch):
+    monkeypatch.setattr("denselora.data.world.text._Writer._aside", lambda _: "")
+    lesson = replace(LESSONS[-1], documents=5_000, mix={"riddle": 1, "lemma": 1, "yes_no": 1})
+    asked = " ".join(as_text(document) for document in documents(WORLD, [lesson]))
+    assert set(re.findall(r"\w+", asked)).isdisjoint(names(held_out=True))
+
+
+def test_a_riddle_in_any_layout_names_the_number_of_the_right_option():
+    lesson = Lesson(200, {"lemma": 1, "riddle": 1}, number_share=0.0, any_layout=True)
+    for document in documents(WORLD, [lesson]):
+        (asked, right), (_, number) = document
+        assert re.search(rf"{number}:{re.escape(right)}(\s|\.|$)", asked)
 
 
 def test_text_depends_on_the_seed_alone():

@@ -34,7 +34,7 @@ from denselora.training.state import Progress, State
 from denselora.training.weights import load_weights, save_weights
 
 SLOW = 10  # of the 16 pairs of a head's components, those whose rotation is slowest
-DECAY_SHARE = 0.3  # of the steps, at the end, in which the learning rate goes down to 0
+DECAY_SHARE = 0.15  # of the steps, at the end, in which the learning rate goes down to 0
 
 
 class InOrder(Schedule):
@@ -123,7 +123,6 @@ def pretrain(
     Raises Stopped once saved after SIGTERM or SIGUSR1.
     """
     accelerator = Accelerator(cpu=True)
-    keep_rows_apart(model)
     keep_rows_apart(model)
     steps = settings.steps(len(rows))
     optimizer = build_optimizer(
