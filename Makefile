@@ -30,6 +30,14 @@ lint: $(STAMP)  ## check style with ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
+# two of Table 1's rows on the embedded model, small enough to watch
+demo: ROWS = base lora_r32 denselora_r16
+demo: $(STAMP)  ## fine-tune the embedded mini model with LoRA and DenseLoRA and compare: minutes on two cores
+	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
+
+mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about half an hour)
+	$(PY) scripts/make_mini.py $(ARGS)
+
 data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)
 	$(PY) scripts/prepare_data.py $(SUITE)
 
@@ -49,7 +57,7 @@ MODEL ?= llama3_8b
 comma := ,
 list = $(subst $(eval) ,$(comma),$(strip $(subst $(comma), ,$(1))))
 rows = experiment=$(call list,$(foreach row,$(subst $(comma), ,$(ROWS)),table1/$(1)$(row))) seed=$(call list,$(SEEDS))
-model = model=$(1) $(if $(filter mini,$(1)),data=mini protocol=clean trainer=mini)
+model = model=$(1) $(if $(filter mini,$(1)),data=mini protocol=clean)
 
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
 	$(PY) scripts/reproduce.py $(call rows,llama3_8b_) $(ARGS)

@@ -16,6 +16,8 @@ PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "bitsandb
 def git_state() -> dict[str, Any]:
     """Commit of the checkout that holds this file and whether it has changes; null outside one.
 
+    New files in results/ are no change: each run of an experiment leaves its record there.
+
     As it was at the first call: a long run calls it at its start, before anyone edits the checkout.
     """
 
@@ -28,7 +30,9 @@ def git_state() -> dict[str, Any]:
         ).stdout.strip()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+        commit = git("rev-parse", "HEAD")
+        changes = git("status", "--porcelain", "--", ":/", ":(top,exclude)results")
+        return {"commit": commit, "dirty": bool(changes)}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 

@@ -77,8 +77,11 @@ def empty_model(job: Job, steps: int) -> nn.Module:
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
         if job.config["adapter"]["name"] == "none":
-            return base.requires_grad_(False)
-        return attach(base, job.adapter, steps)
+            model = base.requires_grad_(False)
+        else:
+            model = attach(base, job.adapter, steps)
+    base.tie_weights()  # the move to the meta device has parted them
+    return model
 
 
 def memory(
