@@ -9,7 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
 from denselora.adapter import cpu
-from denselora.adapter.cpu import Dropout, blocks
+from denselora.adapter.cpu import Masks, block_rows
 from denselora.adapter.functional import add_branch, draw_seed
 from denselora.adapter.layer import ACTIVATIONS, denselora_delta
 
@@ -33,16 +33,18 @@ def operands(dtype=torch.float32, half=None, tokens=(3, 5), features=(7, 6), r=4
 
 def masks(seed, x, E, D, dropouts):
     """What each dropout multiplies by, fp64, put together from the operator's blocks."""
-    result = []
-    for place, (features, p) in enumerate(zip((len(E.T), len(E), len(D)), dropouts, strict=True)):
-        dropout, tokens = Dropout(seed, place, p), math.prod(x.shape[:-1])
-        mask = torch.full((tokens, features), dropout.scale, dtype=torch.float64)
-        # z is drawn whole
-        for rows in [slice(tokens)] if place == 1 else blocks(tokens, features):
-            if p:
-                mask[rows].view(-1)[dropout.next(mask[rows].numel())] = 0
-        result.append(mask.view(*x.shape[:-1], features))
-    return result
+    drawn, tokens = Masks(seed, dropouts), math.prod(x.shape[:-1])
+    widths = (len(E.T), len(E), len(D))
+    result = [torch.ones(tokens, width, dtype=torch.float64) for width in widths]
+    rows = block_rows(tokens, max(widths))
+    for block in zip(*(mask.split(rows) for mask in result), strict=True):
+        for mask, dropped in zip(block, drawn.next(*(mask.numel() for mask in block)), strict=True):
+            if dropped is not None:
+                mask.view(-1)[dropped] = 0
+    return [
+        mask.view(*x.shape[:-1], -1) * scale
+        for mask, scale in zip(result, drawn.scales, strict=True)
+    ]
 
 
 def reference(leaves, scaling, activations, masks):
@@ -141,7 +143,7 @@ def test_rounding_is_no_worse_than_the_plain_version_s(adapter, half):
 
 
 def test_positions_are_distinct_ascending_and_inside():
-    positions = torch.from_numpy(Dropout(torch.tensor(3), 0, 0.3).next(100_000))
+    positions = torch.from_numpy(Masks(torch.tensor(3), [0.3]).next(100_000)[0])
     assert positions[0] >= 0 and positions[-1] < 100_000
     assert (positions.diff() > 0).all()
 
@@ -149,9 +151,8 @@ def test_positions_are_distinct_ascending_and_inside():
 @pytest.mark.parametrize("p", [1e-12, 1e-4, 0.05, 0.5, 0.95])
 def test_each_mask_drops_at_its_rate(p):
     n = 1_000_000
-    for place in range(3):
-        dropped = len(Dropout(torch.tensor(11), place, p).next(n))
-        assert abs(dropped - n * p) <= 5 * math.sqrt(n * p * (1 - p))
+    for dropped in Masks(torch.tensor(11), [p] * 3).next(n, n, n):
+        assert abs(len(dropped) - n * p) <= 5 * math.sqrt(n * p * (1 - p))
 
 
 def test_every_position_is_dropped_at_the_rate():
@@ -159,7 +160,7 @@ def test_every_position_is_dropped_at_the_rate():
     n, p, draws = 64, 0.25, 4000
     counts = torch.zeros(n)
     for seed in range(draws):
-        counts[Dropout(torch.tensor(seed), 0, p).next(n)] += 1
+        counts[Masks(torch.tensor(seed), [p]).next(n)[0]] += 1
     deviation = (counts / draws - p) / math.sqrt(p * (1 - p) / draws)
     assert deviation.abs().max() < 4.5
     assert 0.6 < deviation.square().mean() < 1.6
@@ -169,10 +170,9 @@ def test_masks_are_independent_of_each_other_of_other_layers_and_of_other_steps(
     n, p = 1_000_000, 0.05
     dropped = []
     for seed in (seed_drawn(), draw_seed(torch.device("cpu"))):  # a layer or a step draws its own
-        for place in range(3):
-            dropout = Dropout(seed, place, p)
-            # two blocks of one mask
-            dropped += [torch.from_numpy(dropout.next(n)) for _ in range(2)]
+        masks = Masks(seed, [p] * 3)
+        for _ in range(2):  # blocks
+            dropped += map(torch.from_numpy, masks.next(n, n, n))
     for a, b in product(range(len(dropped)), repeat=2):
         if a < b:
             both = torch.isin(dropped[a], dropped[b]).sum()

@@ -5,7 +5,7 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from denselora.adapter.cpu import Dropout
+from denselora.adapter.cpu import Masks
 from denselora.adapter.functional import draw_seed
 from denselora.adapter.layer import (
     ACTIVATIONS,
@@ -205,7 +205,8 @@ def test_each_dropout_can_stand_alone(number, place):
     torch.manual_seed(1)
     delta = layer(x) - layer.base_layer(x)
     torch.manual_seed(1)
-    dropped = Dropout(draw_seed(x.device), number, 0.5).next(3 * (7, 4, 6)[number])
+    alone = [0.5 if name == place else 0.0 for name in DROPOUTS]
+    dropped = Masks(draw_seed(x.device), alone).next(3 * 7, 3 * 4, 3 * 6)[number]
     dropped = torch.from_numpy(dropped)
     drop = [lambda t: t] * 3
     drop[number] = lambda t: 2 * t.flatten().index_fill(0, dropped, 0).view(t.shape)

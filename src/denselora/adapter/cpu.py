@@ -4,107 +4,119 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from numpy.random.bit_generator import ISeedSequence
 from torch import Tensor
 
-BLOCK_ELEMENTS = 2**19  # as fast as smaller ones, which stay in the cache but take more calls
+# Smaller blocks stay in the cache, but take more calls, each of which costs tens of microseconds
+# when it comes after a large product, and the products of fewer rows are slower.
+BLOCK_ELEMENTS = 2**20
 _memory = threading.local()
 
 
 def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> None:
     """Add the branch to y, contiguous, and fill h [tokens, r] with E · drop(x)."""
-    drop_x, drop_z, drop_d = (Dropout(seed, *at) for at in enumerate((on_x, on_z, on_d)))
-    dtype = h.dtype
-    E, M, D = E.to(dtype), M.to(dtype), D.to(dtype)
-    x, y = _rows(x), _rows(y)
-    scale = scaling * drop_d.scale
-
-    with torch.autocast("cpu", enabled=False):
-        for rows in blocks(*x.shape):
-            block = _block(x[rows], dtype).copy_(x[rows])
-            torch.mm(_zero(block, drop_x.next(block.numel())), E.T, out=h[rows])
-        h *= drop_x.scale
-        w = _core(h, M, after_E, drop_z)[1]
-        for rows in blocks(*y.shape):
-            d = torch.mm(w[rows], D.T, out=_block(y[rows], dtype))
-            _zero(_activate(d, after_D), drop_d.next(d.numel()))
-            y[rows].add_(d, alpha=scale)
+    masks = Masks(seed, (on_x, on_z, on_d))
+    scale_x, scale_z, scale_d = masks.scales
+    E, M, D = _cast(h.dtype, E, M, D)
+    blocks = _blocks(x, h, y)
+    with _no_autocast():
+        for x, h, y in blocks:
+            dropped_x, dropped_z, dropped_d = masks.next(x.numel(), h.numel(), y.numel())
+            block, flat = _block(x, h.dtype)
+            block.copy_(x)
+            _zero(flat, dropped_x)
+            torch.addmm(h, block, E.T, beta=0, alpha=scale_x, out=h)
+            z = _activate(h, after_E)
+            _zero(_flat(z), dropped_z)
+            w = torch.addmm(z, z, M.T, beta=0, alpha=scale_z)
+            d, flat = _block(y, h.dtype)
+            _activate(torch.mm(w, D.T, out=d), after_D, out=d)
+            _zero(flat, dropped_d)
+            y.add_(d, alpha=scaling * scale_d)
 
 
 def gradients(
     grad, x, h, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d, need_x
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of x (empty unless ``need_x``), E, M and D from that of the sum."""
-    drop_x, drop_z, drop_d = (Dropout(seed, *at) for at in enumerate((on_x, on_z, on_d)))
+    masks = Masks(seed, (on_x, on_z, on_d))
+    scale_x, scale_z, scale_d = masks.scales
     weights, dtype = E.dtype, h.dtype
-    E, M, D = E.to(dtype), M.to(dtype), D.to(dtype)
-    x_rows, grad = _rows(x), _rows(grad)
+    E, M, D = _cast(dtype, E, M, D)
     grad_x = x.new_empty(x.shape if need_x else 0)
-    grad_w = torch.empty_like(h)
     # D's turned: that product is twice as fast
-    grad_E, grad_D = torch.zeros_like(E), D.new_zeros(D.T.shape)
+    grad_E, grad_M, grad_D = torch.zeros_like(E), torch.zeros_like(M), D.new_zeros(D.T.shape)
+    blocks = _blocks(x, h, grad, grad_x if need_x else x)
+    with _no_autocast():
+        for x, h, grad, out in blocks:
+            dropped_x, dropped_z, dropped_d = masks.next(x.numel(), h.numel(), grad.numel())
+            z = _activate(h, after_E)
+            _zero(_flat(z), dropped_z)
+            w = torch.addmm(z, z, M.T, beta=0, alpha=scale_z)
 
-    with torch.autocast("cpu", enabled=False):
-        z, w, dropped_z = _core(h, M, after_E, drop_z)
-        for rows in blocks(*grad.shape):
-            d = torch.mm(w[rows], D.T, out=_block(grad[rows], dtype))
-            grad_d = _zero(_slope(grad[rows].to(dtype), d, after_D), drop_d.next(d.numel()))
-            torch.mm(grad_d, D, out=grad_w[rows])
-            grad_D.addmm_(w[rows].T, grad_d)
-        grad_w *= scaling * drop_d.scale
-        grad_D *= scaling * drop_d.scale
+            d, flat = _block(grad, dtype)
+            grad_d = _slope(grad.to(dtype), torch.mm(w, D.T, out=d), after_D, out=d)
+            _zero(flat, dropped_d)
+            grad_D.addmm_(w.T, grad_d, alpha=scaling * scale_d)
+            grad_w = torch.addmm(w, grad_d, D, beta=0, alpha=scaling * scale_d, out=w)
 
-        grad_M = grad_w.T @ z
-        grad_h = _zero(grad_w @ M, dropped_z).mul_(drop_z.scale * drop_x.scale)
-        grad_h = _slope(grad_h, h.clone(), after_E)
+            grad_M.addmm_(grad_w.T, z, alpha=scale_z)
+            grad_z = torch.addmm(z, grad_w, M, beta=0, alpha=scale_z * scale_x, out=z)
+            _zero(_flat(grad_z), dropped_z)
+            grad_h = _slope(grad_z, h, after_E)
 
-        grad_x_rows = _rows(grad_x) if need_x else None
-        for rows in blocks(*x_rows.shape):
-            block = _block(x_rows[rows], dtype).copy_(x_rows[rows])
-            dropped = drop_x.next(block.numel())
-            grad_E.addmm_(grad_h[rows].T, _zero(block, dropped))
-            if need_x:
-                out = grad_x_rows[rows]
-                if x.dtype == dtype:
-                    _zero(torch.mm(grad_h[rows], E, out=out), dropped)
-                else:
-                    out.copy_(_zero(grad_h[rows] @ E, dropped))
-    return grad_x, grad_E.to(weights), grad_M.to(weights), grad_D.T.to(weights).contiguous()
+            block, flat = _block(x, dtype)
+            block.copy_(x)
+            _zero(flat, dropped_x)
+            grad_E.addmm_(grad_h.T, block)
+            if need_x and x.dtype == dtype:
+                _zero(_flat(torch.mm(grad_h, E, out=out)), dropped_x)
+            elif need_x:
+                torch.mm(grad_h, E, out=block)
+                _zero(flat, dropped_x)
+                out.copy_(block)
+    return grad_x, *_cast(weights, grad_E, grad_M, grad_D.T.contiguous())
 
 
-class Dropout:
-    """One of the three dropouts, asked for its mask block by block, in the same order each time.
+class Masks:
+    """The dropouts of a layer, asked block by block, in the same order in both passes.
 
     Each element is dropped with exactly the probability p, independently of all others: the number
     of elements kept between two dropped ones is geometric, so that at p = 0.05 only a twentieth of
     the elements cost a random number.
     """
 
-    def __init__(self, seed: Tensor | None, place: int, p: float):
-        """``place``: the number in DROPOUTS of ``layer.py``. Without a seed nothing is dropped."""
-        self.p = 0.0 if seed is None else p
-        self.scale = 1 / (1 - self.p)
-        if self.p:
-            self._bits = np.random.SFC64(_Words(int(seed), place))
-            self._stretch = 1 / math.log1p(-max(p, 1e-12))  # what it stretches must not overflow
+    def __init__(self, seed: Tensor | None, dropouts: Sequence[float]):
+        """``dropouts``: p of each. Without a seed nothing is dropped."""
+        self._dropouts = [0.0] * len(dropouts) if seed is None else dropouts
+        self.scales = [1 / (1 - p) for p in self._dropouts]
+        self._bits = np.random.SFC64(_Words(int(seed))) if any(self._dropouts) else None
 
-    def next(self, size: int) -> np.ndarray | None:
-        """Ascending indices of what to drop of the next ``size`` elements; None: nothing."""
-        if not self.p:
-            return None
+    def next(self, *sizes: int) -> list[np.ndarray | None]:
+        """For each dropout: ascending indices of what to drop of its next ``size`` elements.
+
+        None: nothing.
+        """
+        pairs = zip(self._dropouts, sizes, strict=True)
+        return [self._draw(p, size) if p else None for p, size in pairs]
+
+    def _draw(self, p: float, size: int) -> np.ndarray:
+        stretch = 1 / math.log1p(-max(p, 1e-12))  # what it stretches must not overflow
         found, last = [], -1
         while last < size:
-            expected = self.p * (size - last)
+            expected = p * (size - last)
             count = int(expected + 4 * math.sqrt(expected)) + 4
             u = self._bits.random_raw(-(-count // 2)).view(np.uint32).astype(np.float32)
             u += 0.5
             u *= 2**-32
             # P(⌊ln u / ln(1 - p)⌋ >= k) = (1 - p)^k elements are kept, then one is dropped
             np.log(u, out=u)
-            u *= self._stretch
+            u *= stretch
             u += 1
             steps = u.astype(np.int64)
             steps[0] += last
@@ -124,61 +136,73 @@ class _Words(ISeedSequence):
         return np.array((*self.words, *[0] * (n_words - len(self.words))), dtype)
 
 
-def blocks(tokens: int, features: int) -> list[slice]:
-    """The rows of [tokens, features] that are worked on at a time.
+def block_rows(tokens: int, features: int) -> int:
+    """How many of the rows of [tokens, features] are worked on at a time.
 
     Of the shape alone, never of the machine: the masks are drawn block by block in both passes.
     """
-    rows = max(1, BLOCK_ELEMENTS // features)
-    return [slice(start, min(start + rows, tokens)) for start in range(0, tokens, rows)]
+    count = -(-tokens // max(1, BLOCK_ELEMENTS // features))
+    return -(-tokens // max(1, count))
 
 
-def _rows(values: Tensor) -> Tensor:
-    """[..., features] → [tokens, features]"""
-    return values.reshape(-1, values.shape[-1])
+def _blocks(*values: Tensor) -> Iterable[Sequence[Tensor]]:
+    """Each [..., features] as [tokens, features], the same block of rows of all at a time."""
+    values = [tensor.reshape(-1, tensor.shape[-1]) for tensor in values]
+    tokens = len(values[0])
+    rows = block_rows(tokens, max(tensor.shape[1] for tensor in values))
+    if rows == tokens:
+        return [values]
+    return zip(*(tensor.split(rows) for tensor in values), strict=True)
 
 
-def _core(
-    h: Tensor, M: Tensor, after_E: str, drop_z: Dropout
-) -> tuple[Tensor, Tensor, np.ndarray | None]:
-    """z [tokens, r] = drop(act(h)), M · z, and what was dropped."""
-    dropped = drop_z.next(h.numel())
-    z = _zero(_activate(h.clone(), after_E), dropped).mul_(drop_z.scale)
-    return z, z @ M.T, dropped
+def _cast(dtype: torch.dtype, *values: Tensor) -> list[Tensor]:
+    # asking is much cheaper than .to() of what has the dtype
+    return [tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in values]
 
 
-def _block(like: Tensor, dtype: torch.dtype) -> Tensor:
-    """Memory for a block [rows, features], the same each time: fresh memory costs page faults."""
+def _no_autocast() -> AbstractContextManager:
+    if torch.is_autocast_enabled("cpu"):
+        return torch.autocast("cpu", enabled=False)
+    return nullcontext()
+
+
+def _block(like: Tensor, dtype: torch.dtype) -> tuple[Tensor, np.ndarray]:
+    """Memory for a block [rows, features] and the same as a flat array, which may be longer.
+
+    The same memory each time: fresh memory costs page faults.
+    """
     store = getattr(_memory, "store", None)
-    if store is None or store.dtype != dtype or store.numel() < like.numel():
+    if store is None or store.dtype != dtype or len(store) < like.numel():
         with torch.inference_mode(False):  # usable in training, too, whoever comes first
             store = torch.empty(max(like.numel(), BLOCK_ELEMENTS), dtype=dtype)
-        _memory.store = store
-    return store[: like.numel()].view(like.shape)
+        _memory.store, _memory.flat = store, store.numpy()
+    return store[: like.numel()].view(like.shape), _memory.flat
 
 
-def _zero(values: Tensor, dropped: np.ndarray | None) -> Tensor:
-    """The dropped elements zeroed, in place."""
+def _flat(values: Tensor) -> np.ndarray:
+    return values.numpy().reshape(-1)
+
+
+def _zero(flat: np.ndarray, dropped: np.ndarray | None) -> None:
     if dropped is not None:
-        values.numpy().reshape(-1)[dropped] = 0  # two thirds of the time of index_fill_
-    return values
+        flat[dropped] = 0  # two thirds of the time of torch's index_fill_
 
 
-def _activate(values: Tensor, activation: str) -> Tensor:
-    """In place; see ACTIVATIONS of ``layer.py``."""
-    if activation == "gelu":
-        return torch.ops.aten.gelu_.default(values)
-    if activation == "silu":
-        return torch.ops.aten.silu_.default(values)
-    return values.clamp_(min=0) if activation == "relu" else values
+def _activate(values: Tensor, activation: str, out: Tensor | None = None) -> Tensor:
+    """See ACTIVATIONS of ``layer.py``; in new memory, or in ``out``, which may be ``values``."""
+    if activation in ("gelu", "silu"):
+        return getattr(torch._C._nn, activation)(values, out=out)  # F.silu takes no out
+    out = values.clone() if out is None else out
+    return out.clamp_(min=0) if activation == "relu" else out
 
 
-def _slope(grad: Tensor, values: Tensor, activation: str) -> Tensor:
-    """The activation's backward pass at ``values``, whose place it takes."""
-    if activation == "gelu":
-        return torch.ops.aten.gelu_backward.grad_input(grad, values, grad_input=values)
-    if activation == "silu":
-        return torch.ops.aten.silu_backward.grad_input(grad, values, grad_input=values)
+def _slope(grad: Tensor, values: Tensor, activation: str, out: Tensor | None = None) -> Tensor:
+    """The activation's backward pass at ``values``; memory as in ``_activate``."""
+    if activation in ("gelu", "silu"):
+        backward = getattr(torch.ops.aten, f"{activation}_backward")
+        if out is None:
+            return backward.default(grad, values)
+        return backward.grad_input(grad, values, grad_input=out)
     if activation == "relu":
-        return torch.heaviside(values, values.new_tensor(0.5), out=values).mul_(grad)
-    return values.copy_(grad)
+        return torch.heaviside(values, values.new_tensor(0.5), out=out).mul_(grad)
+    return grad.clone() if out is None else out.copy_(grad)
