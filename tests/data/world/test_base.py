@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from denselora.data.dataset import IGNORED
-from denselora.data.world.base import encode, new_base, pretrain
+from denselora.data.world.base import encode, fill_empty_rows, new_base, pretrain
 from denselora.data.world.facts import make_world
 from denselora.data.world.text import LESSONS, as_text, documents
 from denselora.data.world.tokenizer import train_tokenizer
@@ -41,6 +41,14 @@ def test_some_heads_start_by_attending_to_what_is_alike():
     key = attention.k_proj.weight.view(-1, attention.head_dim, width)[-1]
     query = attention.q_proj.weight.view(-1, attention.head_dim, width)[-1]
     assert torch.equal(key, query)
+
+
+def test_no_row_of_the_finished_base_is_zero_for_dora_divides_by_its_norm():
+    model = new_base(len(TOKENIZER), seed=0)
+    weights = [p for name, p in model.named_parameters() if name.endswith("proj.weight")]
+    assert min(weight.norm(dim=1).min() for weight in weights) == 0
+    fill_empty_rows(model)
+    assert min(weight.norm(dim=1).min() for weight in weights) > 0
 
 
 def test_only_what_is_told_carries_loss():

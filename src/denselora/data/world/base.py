@@ -94,6 +94,21 @@ def _attend_to_like(attention: LlamaAttention) -> None:
     queries[-1] = alike
 
 
+@torch.no_grad()
+def fill_empty_rows(model: LlamaForCausalLM) -> None:
+    """Give tiny values to weight rows that are zero.
+
+    Where a query's and its key's component both started at zero neither has a gradient. DoRA
+    divides by the norm of each row.
+    """
+    rows = torch.Generator().manual_seed(0)
+    for layer in model.model.layers:
+        for projection in (layer.self_attn.q_proj, layer.self_attn.k_proj):
+            empty = projection.weight.norm(dim=1) == 0
+            shape = (int(empty.sum()), projection.in_features)
+            projection.weight[empty] = torch.randn(shape, generator=rows) * 1e-4
+
+
 def encode(texts: list[Document], tokenizer: PreTrainedTokenizerBase) -> list[dict[str, list[int]]]:
     """One row for each document, BOS first; what is given carries no loss."""
     parts = [part for document in texts for pair in document for part in pair]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from denselora.data.world.base import encode, new_base, pretrain
+from denselora.data.world.base import encode, fill_empty_rows, new_base, pretrain
 from denselora.data.world.benchmarks import make_benchmarks
 from denselora.data.world.facts import World, make_world
 from denselora.data.world.text import as_text, documents, sample
@@ -55,6 +55,7 @@ def write_base(
     tokenizer = train_tokenizer([*map(as_text, sample(world, SAMPLE)), *prompts])
     model = new_base(len(tokenizer), world.seed)
     figures = pretrain(model, encode(documents(world), tokenizer), settings, checkpoints)
+    fill_empty_rows(model)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     write_json(folder / "pretraining.json", {"seed": world.seed} | figures)
