@@ -50,9 +50,8 @@ def spread(row) -> list[float]:
     return [other - first for other in others]
 
 
-def test_an_evaluation_by_the_harness_compares_with_ours(folders, tmp_path):
-    base, data = folders
-    where = [f"model.path={base}", "data=local", f"data.path={data}"]
+def test_an_evaluation_by_the_harness_compares_with_ours(tmp_path):
+    where = [f"model.path={MINI / 'base'}", f"data.path={MINI}"]
     for scoring in ("choice", "lm-eval"):
         options = [*where, "tasks=[piqa]", "limit=6", f"scoring={scoring}"]
         records, failures = evaluate(*options, f"output_dir={tmp_path / scoring}")
