@@ -15,7 +15,9 @@ from denselora.models import count_parameters
 
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
 # what a table has for a name, and for any other
-OmegaConf.register_new_resolver("of", lambda name, table, other: table.get(name, other), replace=True)
+OmegaConf.register_new_resolver(
+    "of", lambda name, table, other: table.get(name, other), replace=True
+)
 
 
 def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module:
