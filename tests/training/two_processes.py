@@ -26,6 +26,7 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
         "adapter.dropout=0",
         "trainer.global_batch_size=16",
         f"trainer.micro_batch_size={micro_batch_size}",
+        "trainer.epochs=2",
         "trainer.max_steps=3",
         *overrides,
     ]
