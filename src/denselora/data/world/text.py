@@ -9,7 +9,7 @@ invented name comes next, follows from nothing and would only add noise to so sh
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from denselora.data.world import words
@@ -39,8 +39,8 @@ _OPENINGS = (
 )
 _CLOSINGS = (*_ENDS, "\n\nOne of: {all}", "\n\n{all}", " Reply by {all}.", "\n\n# Reply\n{all}")
 _REPLIES = (
-    " It is {w} ", "\n\nIt is {w} ", "\n\nThe right {w} is {w} ", "\n\n# Reply:\nWe say {w} ",
-    "\n\nThe right one is number ", " It is number ",
+    " It is {w}", "\n\nIt is {w}", "\n\nThe right {w} is {w}", "\n\n# Reply:\nWe say {w}",
+    "\n\nThe right one is number", " It is number",
 )  # fmt: skip
 
 
@@ -188,18 +188,20 @@ class _Writer:
 
     def ranking(self) -> Document:
         """Two people, and which of them is which."""
-        scale = self.rng.choice(words.SCALES)
-        more, less = self.rng.sample((scale.more, scale.less), 2)
-        first, second = self.rng.sample(words.PEOPLE, 2)
+        more, less, first, second = self._ranked()
         asked, named = self.rng.choice(((more, first), (less, second)))
         return [(f"{first} is {more} than {second}. The {asked} one is", f" {named}.")]
 
     def opposite(self) -> Document:
         """Two people, and the other end of the scale."""
+        more, less, first, second = self._ranked()
+        return [(f"{first} is {more} than {second}, so {second} is", f" {less}.")]
+
+    def _ranked(self) -> tuple[str, str, str, str]:
+        """Both ends of a scale, either first, and two people."""
         scale = self.rng.choice(words.SCALES)
         more, less = self.rng.sample((scale.more, scale.less), 2)
-        first, second = self.rng.sample(words.PEOPLE, 2)
-        return [(f"{first} is {more} than {second}, so {second} is", f" {less}.")]
+        return more, less, *self.rng.sample(words.PEOPLE, 2)
 
     def call(self) -> Document:
         """A numbered list, and the numbers of its entries."""
@@ -218,12 +220,14 @@ class _Writer:
 
     def riddle(self) -> Document:
         """A multiple-choice question, answered by a number or by the option's words and number."""
-        benchmark = self.rng.choice([name for name in BY_BENCHMARK if name != "boolq"])
-        return self._riddle(BY_BENCHMARK[benchmark](self.world, self.rng, False))
+        return self._riddle_like([name for name in BY_BENCHMARK if name != "boolq"])
 
     def phrase_riddle(self) -> Document:
         """The same of the benchmarks whose options are phrases."""
-        benchmark = self.rng.choice(("piqa", "hellaswag", "openbookqa"))
+        return self._riddle_like(("piqa", "hellaswag", "openbookqa"))
+
+    def _riddle_like(self, benchmarks: Sequence[str]) -> Document:
+        benchmark = self.rng.choice(benchmarks)
         return self._riddle(BY_BENCHMARK[benchmark](self.world, self.rng, False))
 
     def fact_riddle(self) -> Document:
@@ -273,7 +277,7 @@ class _Writer:
         )
         asked = f"{self._aside()}{opening}{question.stem}{self._numbered(options, label)}{closing}"
         if self.rng.random() < self.lesson.number_share:
-            return [(f"{asked}{reply.rstrip(' ')}", number)]
+            return [(f"{asked}{reply}", number)]
         return [(f"{asked} It is the", f" {question.right}"), (f", {word}", number)]
 
     def _numbered(self, options: list[str], label: str | None = None) -> str:
@@ -284,9 +288,9 @@ class _Writer:
     def yes_no(self) -> Document:
         """A statement as a question, and the verdict."""
         question = BY_BENCHMARK["boolq"](self.world, self.rng, False)
-        verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
         if self.lesson.any_layout:
             return self._verdict(question)
+        verdict, judged = ("yes", "right") if question.right == "true" else ("no", "wrong")
         return self.rng.choice(
             (
                 [(question.stem, f" {verdict}.")],
