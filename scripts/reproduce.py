@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from denselora.entry_point import entry_point
 
 
-@entry_point("reproduce")
+@entry_point("reproduce", sweeps=True)
 def main(cfg: DictConfig) -> float | None:
     from denselora.reproduce.point import Point
 

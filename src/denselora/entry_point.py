@@ -17,14 +17,21 @@ from omegaconf.errors import OmegaConfBaseException
 from denselora.errors import UserError
 
 
-def entry_point(config_name: str) -> Callable:
-    """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake."""
+def entry_point(config_name: str, sweeps: bool = False) -> Callable:
+    """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake.
+
+    sweeps: take lists of values without being told --multirun.
+    """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(main)
         def run() -> None:
             # Hydra then raises instead of printing and exiting with 1
             os.environ["HYDRA_FULL_ERROR"] = "1"
+            if sweeps and not any(argument.startswith("-") for argument in sys.argv[1:]):
+                # hydra.mode in the config goes unread where a name is misspelt, and then the
+                # message would be about the lists
+                sys.argv.append("--multirun")
             composed = hydra.main(
                 version_base="1.3", config_path="../configs", config_name=config_name
             )

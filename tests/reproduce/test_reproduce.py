@@ -58,17 +58,18 @@ def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folde
 
 
 @pytest.mark.parametrize(
-    ("option", "message"),
+    ("given", "message"),
     [
         ("gpu=TPU", "gpu=TPU: estimates are for one of RTX3090"),
         ("model.path=/nowhere/at/all", "no such folder"),
         ("data.path=/nowhere/at/all", "no such file"),
         ("experiment=table9", "table9"),
+        ("experiment=table1/base,table1/vera trainer.learning_rat=1", "'learning_rat' is not"),
         ("tuned=true", "run experiment=learning_rate"),
     ],
 )
-def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, option, message):
-    code, _, err = call(option)
+def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, given, message):
+    code, _, err = call(*given.split())
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
     assert not ran and not folders.runs.exists()
