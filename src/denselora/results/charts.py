@@ -117,19 +117,12 @@ def draw_granularity(block: Block, published: Published) -> Figure:
         shade = 0.9 - 0.25 * (drawn.count(group[0].method.name) % 3)
         drawn.append(group[0].method.name)
         means = [row.average.mean for row in group]
-        axes.bar(at, means, 0.94 * width, color=colour(group[0]), alpha=shade, label=label)
-        axes.errorbar(at, means, _spread(group), fmt="none", ecolor="#222222", capsize=2, lw=1)
-        for x, mean in zip(at, means, strict=True):
-            axes.text(
-                x,
-                2,
-                f"{mean:.1f}",
-                ha="center",
-                va="bottom",
-                color="white",
-                fontsize=8,
-                rotation=90,
-            )
+        bars = axes.bar(
+            at, means, 0.94 * width, yerr=_spread(group), label=label,
+            color=colour(group[0]), alpha=shade,
+            error_kw={"ecolor": "#222222", "capsize": 2, "lw": 1},
+        )  # fmt: skip
+        axes.bar_label(bars, fmt="%.1f", rotation=90, padding=3, fontsize=8)
         for point in _printed(block, published, published.granularity):
             method = group[0].method
             if (point.method, point.r) == (method.label, method.r) and point.modules in sets:
@@ -138,7 +131,7 @@ def draw_granularity(block: Block, published: Published) -> Figure:
     axes.set_xticks(range(len(sets)), sets)
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("adapted modules (Q, K, V, U, D: query, key, value, up, down projection)")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.12 * axes.get_ylim()[1])  # the numbers stand above the bars
     return _finished(axes, block, rows, common)
 
 
