@@ -86,6 +86,7 @@ ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation,
 
 matched: $(STAMP)  ## every method, clean protocol, tuned learning rate, three seeds (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=learning_rate $(call model,$(MODEL)) $(ARGS)
+	$(PY) scripts/reproduce.py experiment=learning_rate_vera $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)
 
 status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, missing (RUNS=runs)

@@ -28,8 +28,8 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     if not losses:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "
-            f"{config['model']['name']} with another learning rate; run experiment=learning_rate "
-            "with the same options first"
+            f"{config['model']['name']} with another learning rate; run experiment=learning_rate, "
+            "or learning_rate_vera, with the same options first"
         )
     return losses[min(losses)]
 
