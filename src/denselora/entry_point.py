@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -64,7 +64,10 @@ def told_in_one_line():
     except UserError as error:
         _stop(str(error), error.exit_code)
     except (HydraException, OmegaConfBaseException) as error:
-        _stop(re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip()))
+        message = re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip())
+        if isinstance(error, MissingConfigException) and "'hydra/" in message:
+            message = f"Hydra's plugins come with pip install -e '.[sweeps]': {message}"
+        _stop(message)
 
 
 def _stop(message: str, code: int = 2) -> None:

@@ -65,6 +65,7 @@ def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folde
         ("data.path=/nowhere/at/all", "no such file"),
         ("experiment=table9", "table9"),
         ("experiment=table1/base,table1/vera trainer.learning_rat=1", "'learning_rat' is not"),
+        ("hydra/sweeper=ax", "pip install -e '.[sweeps]'"),
         ("tuned=true", "run experiment=learning_rate"),
     ],
 )
