@@ -66,7 +66,7 @@ def told_in_one_line():
     except (HydraException, OmegaConfBaseException) as error:
         message = re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip())
         if isinstance(error, MissingConfigException) and "'hydra/" in message:
-            message = f"Hydra's plugins come with pip install -e '.[sweeps]': {message}"
+            message = f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
         _stop(message)
 
 
