@@ -3,6 +3,7 @@
 Arguments: the workplace, the output folder, rows per micro-batch, further overrides.
 """
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import datasets
 import torch
 from accelerate import Accelerator, DistributedType
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch.nn.parallel import DistributedDataParallel
 
 from denselora.training import loop
 from denselora.training.run import train
@@ -30,6 +32,7 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
         "trainer.max_steps=3",
         *overrides,
     ]
+    refuse_to_end_the_group_before_the_model()
     save_first_gradients(output.with_suffix(".gradients.pt"))
     allow_fsdp_on_cpu()
     ask = loop.Loop._any_process
@@ -57,6 +60,18 @@ def allow_fsdp_on_cpu() -> None:
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         PartialState(cpu=True)
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
+
+
+def refuse_to_end_the_group_before_the_model() -> None:
+    """A DistributedDataParallel that outlives it ends it once more, and may hang in doing so."""
+    destroy = torch.distributed.destroy_process_group
+
+    def checked(*arguments) -> None:
+        models = [o for o in gc.get_objects() if isinstance(o, DistributedDataParallel)]
+        assert not models, "train() ends its processes' group while the model is alive"
+        destroy(*arguments)
+
+    torch.distributed.destroy_process_group = checked
 
 
 def save_first_gradients(file: Path) -> None:

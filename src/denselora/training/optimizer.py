@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from denselora.errors import UserError
+from denselora.training.muon import Muon
 
 OPTIMIZERS = ("adamw", "adamw_8bit", "paged_adamw_8bit", "muon")
 
@@ -19,7 +20,7 @@ def build_optimizer(
 ) -> torch.optim.Optimizer:
     """AdamW over the trained parameters: torch's, or with 8-bit states by bitsandbytes; or Muon."""
     if name == "muon":
-        return Muon(model, learning_rate, weight_decay)
+        return MuonAndAdamW(model, learning_rate, weight_decay)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if name == "adamw":
         return torch.optim.AdamW(trained, lr=learning_rate, weight_decay=weight_decay)
@@ -32,8 +33,8 @@ def build_optimizer(
     return kind(trained, lr=learning_rate, weight_decay=weight_decay)
 
 
-class Muon(torch.optim.Optimizer):
-    """torch's Muon for the matrices within the layers, AdamW for embeddings, head and vectors.
+class MuonAndAdamW(torch.optim.Optimizer):
+    """Muon for the matrices within the layers, AdamW for embeddings, head and vectors.
 
     For models trained from scratch (Jordan et al. 2024, github.com/KellerJordan/Muon): after 300
     steps a base of the small world recalled 0.8 of its facts, with AdamW alone 0.2.
@@ -51,7 +52,7 @@ class Muon(torch.optim.Optimizer):
         self.parts = []
         if matrices:
             rate = learning_rate * self.MATRIX_SHARE
-            self.parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay))
+            self.parts.append(Muon(matrices, lr=rate, weight_decay=weight_decay))
         if rest:
             self.parts.append(torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay))
         super().__init__(trained, {})

@@ -1,14 +1,19 @@
 """One training run, from resolved config to adapter folder."""
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from omegaconf import DictConfig
 from transformers import get_linear_schedule_with_warmup
 
 from denselora import provenance
+from denselora.data.dataset import TrainingSet
+from denselora.data.order import Schedule
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.methods import attach, describe
@@ -76,91 +81,122 @@ def train(cfg: DictConfig) -> Path | None:
         check_compiler(accelerator)
 
     with ExitStack() as at_end:
-        at_end.callback(accelerator.end_training)
+        at_end.callback(_end, accelerator)
         stop = at_end.enter_context(asked_to_stop())
-        # 3. One seed, set before model and adapter exist.
-        set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
-        base = load_base(
-            job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
-        )
-        base_fingerprint = fingerprint(base)
-        apart = keep_rows_apart(base)
-        if settings.compile and not apart:
-            raise UserError("trainer.compile=true: this model would mix a row with its padding")
-        pass_tokens = settings.pass_tokens if apart else 1
-        if settings.gradient_checkpointing:
-            base.gradient_checkpointing_enable({"use_reentrant": False})
-        model = attach(base, job.adapter, steps)
-        method = describe(model, job.config["adapter"])
-        head = frozen_head(model)
-        start = matrices(model)
-        compiled = CompiledBlocks(model, settings.pass_tokens) if settings.compile else None
-
-        # 4. Where the run goes on; the folder, with the resolved config in it before step one.
-        checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
-        resumed = checkpoints.latest()
-        saved = read_state(resumed) if resumed else None
-        if resumed:
-            load_weights(model, resumed)
-        start_tracker(accelerator, job)
-        if accelerator.is_main_process:
-            folder.begin(job.config, saved["metrics"] if saved else "")
-            plan.print(method, saved["progress"]["step"] if saved else 0)
-            if not apart:
-                print("each row gets a pass of its own: this model would mix rows that share one")
-
-        # 5. Optimizer, learning rate, and dropout's own random stream in each process.
-        optimizer = build_optimizer(
-            model, settings.optimizer, settings.learning_rate, settings.weight_decay,
-        )  # fmt: skip
-        scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
-        prepared, optimizer = accelerator.prepare(model, optimizer)
-        progress = Progress(pass_tokens=pass_tokens)
-        budget = RankBudget.of(model, accelerator)
-        state = State(accelerator, prepared, optimizer, scheduler, progress, budget)
-        set_seed(job.config["seed"], device_specific=True)
-        if saved:
-            state.restore(saved, resumed)
-
-        # 6. The loop.
-        def log(metrics: dict) -> None:
-            if accelerator.is_main_process:
-                folder.log(metrics)
-            numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
-            accelerator.log(numbers, step=metrics["step"])
-
-        def save() -> None:
-            weights = gathered_weights(accelerator, prepared)
-            main = accelerator.is_main_process
-            content = state.collect(folder.metrics_text() if main else "")
-            if main:
-                checkpoints.save(
-                    progress.step,
-                    lambda target: save_weights(model, target, weights),
-                    content,
-                    keep_too=progress.best_step,
-                )
-
-        outcome = Outcome(job, folder, accelerator, base_fingerprint, method, len(rows), progress)
-        batches = Batches(
-            rows, schedule, job.protocol.loss_reduction, settings.micro_batch_size,
-            accelerator.num_processes, accelerator.process_index,
-        )  # fmt: skip
-        validation = validation_batches(held_out, pass_tokens) if held_out else []
-        loop = Loop(
-            state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head,
-            compiled,
-        )  # fmt: skip
-        try:
-            stopped = loop.run()
-        except Diverged as error:
-            raise outcome.diverged(error, checkpoints.latest()) from None
-        if stopped:
-            raise Stopped(progress.step, folder.path, accelerator.is_main_process)
-
-        # 7. The adapter folder, whole or not at all.
-        chosen = progress.best_step if settings.checkpoint == "best" else progress.step
-        if start and accelerator.is_main_process:
-            write_run_change(folder.change_file, start, checkpoints.at(chosen))
-        outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
+        ended_early = _fine_tune(job, folder, accelerator, dtype, plan, held_out, schedule, stop)
+    if ended_early:
+        raise ended_early
     return folder.adapter
+
+
+def _fine_tune(
+    job: Job,
+    folder: RunFolder,
+    accelerator: Accelerator,
+    dtype: torch.dtype,
+    plan: Plan,
+    held_out: TrainingSet | None,
+    schedule: Schedule,
+    stop: Callable[[], bool],
+) -> Stopped | Diverged | None:
+    """Load, attach, train, save; returns what ended it early.
+
+    Returned and not raised: a traceback would keep the model beyond the processes' group.
+    """
+    settings, rows, steps = job.settings, plan.rows, plan.steps
+    # 3. One seed, set before model and adapter exist.
+    set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
+    base = load_base(
+        job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
+    )
+    base_fingerprint = fingerprint(base)
+    apart = keep_rows_apart(base)
+    if settings.compile and not apart:
+        raise UserError("trainer.compile=true: this model would mix a row with its padding")
+    pass_tokens = settings.pass_tokens if apart else 1
+    if settings.gradient_checkpointing:
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    model = attach(base, job.adapter, steps)
+    method = describe(model, job.config["adapter"])
+    head = frozen_head(model)
+    start = matrices(model)
+    compiled = CompiledBlocks(model, settings.pass_tokens) if settings.compile else None
+
+    # 4. Where the run goes on; the folder, with the resolved config in it before step one.
+    checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
+    resumed = checkpoints.latest()
+    saved = read_state(resumed) if resumed else None
+    if resumed:
+        load_weights(model, resumed)
+    start_tracker(accelerator, job)
+    if accelerator.is_main_process:
+        folder.begin(job.config, saved["metrics"] if saved else "")
+        plan.print(method, saved["progress"]["step"] if saved else 0)
+        if not apart:
+            print("each row gets a pass of its own: this model would mix rows that share one")
+
+    # 5. Optimizer, learning rate, and dropout's own random stream in each process.
+    optimizer = build_optimizer(
+        model, settings.optimizer, settings.learning_rate, settings.weight_decay,
+    )  # fmt: skip
+    scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
+    prepared, optimizer = accelerator.prepare(model, optimizer)
+    progress = Progress(pass_tokens=pass_tokens)
+    budget = RankBudget.of(model, accelerator)
+    state = State(accelerator, prepared, optimizer, scheduler, progress, budget)
+    set_seed(job.config["seed"], device_specific=True)
+    if saved:
+        state.restore(saved, resumed)
+
+    # 6. The loop.
+    def log(metrics: dict) -> None:
+        if accelerator.is_main_process:
+            folder.log(metrics)
+        numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        accelerator.log(numbers, step=metrics["step"])
+
+    def save() -> None:
+        weights = gathered_weights(accelerator, prepared)
+        main = accelerator.is_main_process
+        content = state.collect(folder.metrics_text() if main else "")
+        if main:
+            checkpoints.save(
+                progress.step,
+                lambda target: save_weights(model, target, weights),
+                content,
+                keep_too=progress.best_step,
+            )
+
+    outcome = Outcome(job, folder, accelerator, base_fingerprint, method, len(rows), progress)
+    batches = Batches(
+        rows, schedule, job.protocol.loss_reduction, settings.micro_batch_size,
+        accelerator.num_processes, accelerator.process_index,
+    )  # fmt: skip
+    validation = validation_batches(held_out, pass_tokens) if held_out else []
+    loop = Loop(
+        state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head,
+        compiled,
+    )  # fmt: skip
+    try:
+        stopped = loop.run()
+    except Diverged as error:
+        return outcome.diverged(error, checkpoints.latest())
+    if stopped:
+        return Stopped(progress.step, folder.path, accelerator.is_main_process)
+
+    # 7. The adapter folder, whole or not at all.
+    chosen = progress.best_step if settings.checkpoint == "best" else progress.step
+    if start and accelerator.is_main_process:
+        write_run_change(folder.change_file, start, checkpoints.at(chosen))
+    outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
+    return None
+
+
+def _end(accelerator: Accelerator) -> None:
+    """Let go of the model, then of the processes' group.
+
+    The other way round, DistributedDataParallel would end gloo's group, and wait for its threads
+    while holding the lock that they may need to free a tensor: once in many runs, for ever.
+    """
+    accelerator.free_memory()
+    accelerator.end_training()
