@@ -1,6 +1,7 @@
 """A run's setting: what it was trained with apart from its seed, and what tells two apart."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -80,4 +81,11 @@ def usual_values(
 
 def in_words(setting: Setting, keys: Sequence[str]) -> str:
     """Some of a setting, short enough for a table: "r=16, learning_rate=0.0003"."""
-    return ", ".join(f"{key.rsplit('.', 1)[-1]}={setting.get(key, MISSING)}" for key in keys)
+    return ", ".join(
+        f"{key.rsplit('.', 1)[-1]}={_three_digits(setting.get(key, MISSING))}" for key in keys
+    )
+
+
+def _three_digits(value: str) -> str:
+    """A searched learning rate has seventeen."""
+    return f"{float(value):.3g}" if re.fullmatch(r"0\.\d{4,}|\d\.\d+e-\d+", value) else value
