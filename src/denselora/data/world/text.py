@@ -371,7 +371,7 @@ LESSONS = (
     ),
     Lesson(67_200, {**_RIDDLES, "ranking": 120}, number_share=0.7),
     # other layouts, so that the benchmarks' are soon learned
-    Lesson(28_800, _RIDDLES, number_share=0.8, any_layout=True),
+    Lesson(7_200, _RIDDLES, number_share=0.8, any_layout=True),
 )
 # what a tokenizer learns its words from
 _KINDS = (
