@@ -35,7 +35,7 @@ demo: ROWS = base lora_r32 denselora_r16
 demo: $(STAMP)  ## fine-tune the embedded mini model with LoRA and DenseLoRA and compare: minutes on two cores
 	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
 
-mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about 36 minutes of one core)
+mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about 40 minutes of two cores)
 	$(PY) scripts/make_mini.py $(ARGS)
 
 data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)

@@ -21,7 +21,7 @@ def test_the_plan_counts_tied_embeddings_once(script, monkeypatch):
 def test_fine_tuning_lifts_the_mini_base_well_above_chance(script, tmp_path, adapter, monkeypatch):
     monkeypatch.chdir(ROOT)
     run = tmp_path / adapter
-    options = ["protocol=clean", f"adapter={adapter}", "adapter.r=16"]
+    options = ["protocol=clean", f"adapter={adapter}", "adapter.r=16", "data.n_train=1600"]
     code, _, err = script("train", *options, f"output_dir={run}")
     assert code == 0, err
     code, _, err = script(
