@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 from transformers import LlamaForCausalLM
 
 from denselora.evaluation.context import compute_head, read_prompts, shared_head
@@ -37,6 +38,52 @@ def test_linear_layers_get_real_tokens_alone(trained, prompts):
     finally:
         hook.remove()
     assert seen == [(1, sum(map(len, prompts)))]
+
+
+def test_the_last_block_computes_only_what_the_wanted_logits_need(trained, prompts):
+    head = compute_head(trained, [])
+    attention, mlp = trained.model.layers[-1].self_attn, trained.model.layers[-1].mlp
+    counts = {}
+    parts = {
+        "q": attention.q_proj,
+        "k": attention.k_proj,
+        "o": attention.o_proj,
+        "mlp": mlp.up_proj,
+    }
+    hooks = [
+        part.register_forward_hook(
+            lambda _, inputs, __, name=name: counts.update({name: inputs[0].shape[1]})
+        )
+        for name, part in parts.items()
+    ]
+    try:
+        read_prompts(trained, head, prompts, draft=[1, 2])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    tokens = sum(len(ids) + 2 for ids in prompts)
+    assert counts == {
+        "q": 3 * len(prompts),
+        "k": tokens,
+        "o": 3 * len(prompts),
+        "mlp": 3 * len(prompts),
+    }
+    assert not any(
+        part._forward_pre_hooks or part._forward_hooks for part in (*parts.values(), mlp)
+    )
+
+
+def test_a_block_with_other_parts_computes_everything(trained, prompts):
+    head = compute_head(trained, [])
+    expected = read_prompts(trained, head, prompts).logits
+    last = trained.model.layers[-1]
+    plain = last.mlp
+    last.mlp = nn.Sequential(plain)  # no down_proj to see
+    try:
+        logits = read_prompts(trained, head, prompts).logits
+    finally:
+        last.mlp = plain
+    torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_padding_and_packing_undo_each_other():

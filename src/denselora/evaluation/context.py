@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from denselora.evaluation.packing import Packing, can_pack, packed
+from denselora.evaluation.packing import Packing, can_pack, last_block_at, packed
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,15 @@ def read_prompts(
     positions = (visible.cumsum(1) - 1).clamp(min=0)[:, start:]
     if can_pack(model):
         attends = visible[:, None, None] & _causal(packing, start)
-        with packed(model, packing, cache):
+        tokens = torch.tensor([[i for body in bodies for i in body]], device=device)
+        wanted = packing.last(guessed + 1)
+        with packed(model, packing, cache), last_block_at(model, wanted, tokens.shape[1]):
             logits = model(
-                input_ids=torch.tensor([[i for body in bodies for i in body]], device=device),
+                input_ids=tokens,
                 attention_mask=_additive(attends, model.dtype),
                 position_ids=packing.pack(positions),
                 use_cache=False,
-                logits_to_keep=packing.last(guessed + 1),
+                logits_to_keep=wanted,
             ).logits[0]
     else:
         longest = packing.real.shape[1]

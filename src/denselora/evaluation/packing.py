@@ -6,10 +6,10 @@ to the longest row. Nearly all of the work is in the linear layers, so padding c
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -73,3 +73,37 @@ def packed(model: PreTrainedModel, packing: Packing, cache: DynamicCache) -> Ite
         yield
     finally:
         model.set_attn_implementation("sdpa")
+
+
+@contextmanager
+def last_block_at(model: nn.Module, place: Tensor, tokens: int) -> Iterator[None]:
+    """Inside, the last block of a model that reads one row of so many tokens serves these alone.
+
+    place: int64 [count], the tokens whose logits are wanted. All tokens get keys and values, which
+    later ones attend to; no other's state after that block is right. Blocks that aren't built like
+    LLaMA's compute everything.
+    """
+    with ExitStack() as hooks:
+        for part in _own_token_alone(model):
+            hooks.callback(part.register_forward_pre_hook(_narrow(place)).remove)
+            hooks.callback(part.register_forward_hook(_widen(place, tokens)).remove)
+        yield
+
+
+def _own_token_alone(model: nn.Module) -> list[nn.Module]:
+    """The parts of the last block whose output at a token no other token sees."""
+    block = model.get_decoder().layers[-1]
+    attention, mlp = (getattr(block, name, None) for name in ("self_attn", "mlp"))
+    parts = [getattr(attention, name, None) for name in ("q_proj", "o_proj")]
+    return [*parts, mlp] if all(parts) and hasattr(mlp, "down_proj") else []
+
+
+def _narrow(place: Tensor):
+    return lambda _, inputs: (inputs[0][:, place],)
+
+
+def _widen(place: Tensor, tokens: int):
+    def widen(_, __, output):
+        return output.new_zeros(1, tokens, output.shape[-1]).index_copy_(1, place, output)
+
+    return widen
