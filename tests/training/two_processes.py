@@ -6,6 +6,8 @@ Arguments: the workplace, the output folder, rows per micro-batch, further overr
 import gc
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -32,26 +34,12 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
         "trainer.max_steps=3",
         *overrides,
     ]
-    refuse_to_end_the_group_before_the_model()
+    destroy = torch.distributed.destroy_process_group
+    torch.distributed.destroy_process_group = lambda *group: no_model_alive() or destroy(*group)
     save_first_gradients(output.with_suffix(".gradients.pt"))
     allow_fsdp_on_cpu()
-    ask = loop.Loop._any_process
     if PartialState(cpu=True).num_processes > 1:
-        # one of the two is asked to stop after the first step; both must
-        loop.Loop._any_process = lambda self, flag: ask(
-            self, PartialState(cpu=True).process_index == 1 and self.state.progress.step == 1
-        )
-        # it would end the process group, which can't be started twice
-        end_training, Accelerator.end_training = Accelerator.end_training, lambda self: None
-        try:
-            train(train_config(workplace, *config))
-            raise AssertionError("was not stopped")
-        except Stopped:
-            pass
-        loop.Loop._any_process, Accelerator.end_training = ask, end_training
-        for shared in (AcceleratorState, GradientState):
-            shared._reset_state()
-        allow_fsdp_on_cpu()
+        end_early(lambda *resume: train(train_config(workplace, *config, *resume)))
     train(train_config(workplace, *config, "resume=true"))
 
 
@@ -62,16 +50,42 @@ def allow_fsdp_on_cpu() -> None:
         PartialState._shared_state["distributed_type"] = DistributedType.MULTI_GPU
 
 
-def refuse_to_end_the_group_before_the_model() -> None:
-    """A DistributedDataParallel that outlives it ends it once more, and may hang in doing so."""
-    destroy = torch.distributed.destroy_process_group
+def end_early(start: Callable[..., object]) -> None:
+    """Ask one of the two to stop after the first step: both must. Then let both fail in the next.
 
-    def checked(*arguments) -> None:
-        models = [o for o in gc.get_objects() if isinstance(o, DistributedDataParallel)]
-        assert not models, "train() ends its processes' group while the model is alive"
-        destroy(*arguments)
+    The process group, which can't be started twice, lives on.
+    """
+    ask, update, end = loop.Loop._any_process, loop.Loop._update, Accelerator.end_training
+    Accelerator.end_training = lambda self: no_model_alive()
 
-    torch.distributed.destroy_process_group = checked
+    def fail(*_) -> None:
+        raise ArithmeticError("the second step")
+
+    loop.Loop._any_process = lambda self, flag: ask(
+        self, PartialState(cpu=True).process_index == 1 and self.state.progress.step == 1
+    )
+    assert isinstance(error_of(start), Stopped)
+    loop.Loop._any_process, loop.Loop._update = ask, fail
+    assert isinstance(error_of(partial(start, "resume=true")), ArithmeticError)
+    loop.Loop._update, Accelerator.end_training = update, end
+
+
+def error_of(start: Callable[[], object]) -> BaseException | None:
+    """What a training ends with; accelerate is ready for another one then."""
+    try:
+        start()
+    except (Stopped, ArithmeticError) as error:
+        return error
+    finally:
+        for shared in (AcceleratorState, GradientState):
+            shared._reset_state()
+        allow_fsdp_on_cpu()
+
+
+def no_model_alive() -> None:
+    """A DistributedDataParallel that outlives its group ends it once more, and may hang over it."""
+    models = [o for o in gc.get_objects() if isinstance(o, DistributedDataParallel)]
+    assert not models, "train() ends its processes' group while the model is alive"
 
 
 def save_first_gradients(file: Path) -> None:

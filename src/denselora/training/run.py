@@ -1,8 +1,10 @@
 """One training run, from resolved config to adapter folder."""
 
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -81,11 +83,9 @@ def train(cfg: DictConfig) -> Path | None:
         check_compiler(accelerator)
 
     with ExitStack() as at_end:
-        at_end.callback(_end, accelerator)
+        at_end.push(partial(_end, accelerator))
         stop = at_end.enter_context(asked_to_stop())
-        ended_early = _fine_tune(job, folder, accelerator, dtype, plan, held_out, schedule, stop)
-    if ended_early:
-        raise ended_early
+        _fine_tune(job, folder, accelerator, dtype, plan, held_out, schedule, stop)
     return folder.adapter
 
 
@@ -98,11 +98,8 @@ def _fine_tune(
     held_out: TrainingSet | None,
     schedule: Schedule,
     stop: Callable[[], bool],
-) -> Stopped | Diverged | None:
-    """Load, attach, train, save; returns what ended it early.
-
-    Returned and not raised: a traceback would keep the model beyond the processes' group.
-    """
+) -> None:
+    """Load, attach, train, save. A function of its own, so that `_end` finds nothing of it left."""
     settings, rows, steps = job.settings, plan.rows, plan.steps
     # 3. One seed, set before model and adapter exist.
     set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
@@ -180,23 +177,25 @@ def _fine_tune(
     try:
         stopped = loop.run()
     except Diverged as error:
-        return outcome.diverged(error, checkpoints.latest())
+        raise outcome.diverged(error, checkpoints.latest()) from error
     if stopped:
-        return Stopped(progress.step, folder.path, accelerator.is_main_process)
+        raise Stopped(progress.step, folder.path, accelerator.is_main_process)
 
     # 7. The adapter folder, whole or not at all.
     chosen = progress.best_step if settings.checkpoint == "best" else progress.step
     if start and accelerator.is_main_process:
         write_run_change(folder.change_file, start, checkpoints.at(chosen))
     outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)
-    return None
 
 
-def _end(accelerator: Accelerator) -> None:
-    """Let go of the model, then of the processes' group.
+def _end(accelerator: Accelerator, _type, error: BaseException | None, _traceback) -> None:
+    """Let go of the model, which an error's traceback keeps, then of the processes' group.
 
     The other way round, DistributedDataParallel would end gloo's group, and wait for its threads
     while holding the lock that they may need to free a tensor: once in many runs, for ever.
     """
+    while error:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
     accelerator.free_memory()
     accelerator.end_training()
