@@ -66,6 +66,13 @@ def test_parameters_are_set_against_the_tables_averages(published):
     assert legend(axes) == ["LoRA", "DenseLoRA", "Base", "chance"]
 
 
+def test_a_base_far_below_is_told_and_not_drawn(published):
+    records = [make_record("none", correct=0.0), make_record("lora"), make_record(correct=0.6)]
+    (axes,) = draw_parameters(block_of(*records), published).axes
+    assert "Base" not in legend(axes)
+    assert "Base: 0.0, below what is drawn" in axes.figure.get_supxlabel()
+
+
 def test_parameters_show_the_best_setting_of_a_rank_and_the_others_faint(published):
     records = [make_record(correct=0.6), make_record(correct=0.4, modules=["q_proj"])]
     records.append(make_record(correct=0.9, train_rows=500))

@@ -48,7 +48,7 @@ def draw_parameters(block: Block, _published: Published) -> Figure:
         if row in chosen:
             _error_bars(axes, [at], [row], label=row.method.label, linestyle="none")
             axes.annotate(
-                f"r={row.method.r}" if row.method.r else "",
+                str(row.method.r or ""),
                 (at, row.average.mean),
                 # DoRA has hardly more parameters than LoRA
                 xytext=(5, -9 if row.method.name == "dora" else 3),
@@ -63,7 +63,7 @@ def draw_parameters(block: Block, _published: Published) -> Figure:
     axes.set_xscale("log")
     axes.set_xlim(min(counts) / 1.5, max(counts) * 2)  # room for the last label
     axes.set_xlabel("trainable parameters")
-    note = f"{rows[0].train_rows or 0:,} training rows"
+    note = f"numbers: rank r; {rows[0].train_rows or 0:,} training rows"
     if len(chosen) < len(rows):
         note += "; faint: other settings of the same rank, with a lower average or fewer seeds"
     return _finished(axes, block, chosen, note)
@@ -299,12 +299,14 @@ def _finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Fig
         if row.method.name == "none":
             references.insert(0, (row.method.label, row.average.mean, "--"))
     low, high = axes.get_ylim()
+    told = []
     for name, value, dashes in references:
-        # one far below would press all else together
-        if value > low - (high - low):
+        if value > low - (high - low) / 4:
             axes.axhline(value, color="#444444", lw=1, ls=dashes, label=name, gid=REFERENCE)
+        else:  # it would press all else together
+            told.append(f"{name}: {value:.1f}, below what is drawn")
     seeds = any(len(row.seeds) > 1 for row in rows)
     single = any(len(row.seeds) == 1 for row in rows)
     bars = ["± standard deviation over seeds"] * seeds + ["95 % over test rows (one seed)"] * single
-    annotate(axes, "; ".join(filter(None, [f"bars: {', or '.join(bars)}", common])))
+    annotate(axes, "; ".join(filter(None, [f"bars: {', or '.join(bars)}", *told, common])))
     return axes.figure

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from denselora.errors import UserError
 from denselora.results.blocks import Block, Row, best, of_usual_size
@@ -80,6 +81,8 @@ def draw_training(block: Block, _published: Published) -> Figure:
     axes.plot([], [], "o", color="#777777", markeredgecolor="white", label="validation")
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("loss (nats)")
+    axes.set_yscale("log")  # nearly all of a run is within a tenth of its first loss
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     annotate(
         axes,
         f"each method's best row, {'its first seed' if crowded else 'a line per seed'}: "
