@@ -84,6 +84,14 @@ def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders
     assert "More than one A100 holds" in out
 
 
+def test_a_plan_names_the_modules_that_tell_its_runs_apart(call, monkeypatch):
+    for module in (point_module, plan_module):
+        monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
+    _, out, _ = call("adapter.target_modules=[q_proj],[up_proj,down_proj]")
+    assert "adapter.target_modules=[q_proj] " in out
+    assert "adapter.target_modules=[up_proj,down_proj] " in out
+
+
 def test_estimates_grow_with_rows_and_shrink_with_speed(compose):
     run = compose("trainer.max_steps=null", "data.n_train=8")
     whole = estimate(run, "H100")

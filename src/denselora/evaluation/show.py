@@ -33,7 +33,7 @@ def print_counts(title: str, results: Mapping[str, Benchmark]) -> None:
             str(one.unparsed),
             "–" if one.ambiguous is None else str(one.ambiguous),
         )
-    print_wide(table, Console())
+    print_wide(table, Console(markup=False))
 
 
 def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]") -> None:
@@ -52,7 +52,7 @@ def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]")
             str(each.right[1]),
             f"{each.p:.3f}",
         )
-    print_wide(table, Console())
+    print_wide(table, Console(markup=False))
 
 
 def print_answer(answer: "Answer") -> None:

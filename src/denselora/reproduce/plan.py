@@ -99,7 +99,7 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
             MISSING if over else f"{expected.memory_gib:.1f}",
             style="dim" if over else None,
         )
-    console = Console()
+    console = Console(markup=False)  # [q_proj] is no tag
     console.width = max(console.width, 160)
     if common:
         first = told[0][0].options

@@ -187,7 +187,7 @@ def _published_sheet(
 
 def print_table(records: Sequence[Record], console: Console | None = None) -> None:
     """Show measured records in the terminal, as wide as the table needs."""
-    console = console or Console()
+    console = console or Console(markup=False)
     sheets = [sheet for block in build_blocks(records) for sheet in measured_sheets(block)]
     for sheet in sheets:
         table = Table(title=sheet.title, title_justify="left")
