@@ -1,22 +1,26 @@
-"""The Triton kernels against the plain version: on a GPU, or anywhere in Triton's interpreter by
+"""The Triton kernels against the plain version: on a GPU, or in Triton's interpreter without one.
 
-TRITON_INTERPRET=1 pytest tests/adapter/test_kernels.py
+The package of the tests asks for the interpreter.
 """
 
+import json
 import math
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 # the rest of this file imports Triton
 pytest.importorskip("triton", reason="Triton isn't installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
-    pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
 
 from denselora.adapter import kernels  # noqa: E402
+from denselora.adapter.functional import LARGEST_GPU_RANK  # noqa: E402
 from denselora.adapter.layer import ACTIVATIONS  # noqa: E402
+from tests.adapter import compile_kernels  # noqa: E402
 from tests.adapter.test_functional import DROPOUTS, NAMES, operands, reference, result  # noqa: E402
 
 SEED = torch.tensor(12345678901234567, device=DEVICE)
@@ -47,7 +51,7 @@ def on_device(leaves_and_grad):
 
 
 # more rows and columns than one tile, and neither a multiple of it
-@pytest.mark.parametrize("r", [4, 16, 20])
+@pytest.mark.parametrize("r", [4, 20, 130])
 def test_kernels_are_the_plain_version(r):
     leaves, grad = on_device(operands(tokens=(3, 23), features=(150, 140), r=r))
     for actual, wanted in zip(
@@ -56,6 +60,50 @@ def test_kernels_are_the_plain_version(r):
         strict=True,
     ):
         torch.testing.assert_close(actual.double(), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_any_division_of_the_work_gives_the_same(monkeypatch):
+    leaves, grad = on_device(operands(tokens=(3, 23), features=(150, 140), r=20))
+    wanted = plain(leaves, grad, ("gelu", "gelu"), DROPOUTS)
+    for programs, slabs in ((1, 1), (4, 2)):
+        monkeypatch.setattr(kernels, "PROGRAMS", programs)
+        monkeypatch.setattr(kernels, "SLABS", slabs)
+        actual = fused(leaves, grad, ("gelu", "gelu"), DROPOUTS)
+        for a, b in zip(actual, wanted, strict=True):
+            torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4)
+
+
+def test_gelu_and_its_slope_are_exact_to_fp32():
+    v = torch.linspace(-12, 12, 64 * 64, device=DEVICE).view(64, 64).requires_grad_()
+    wanted = F.gelu(v.double())
+    slope = torch.autograd.grad(wanted.sum(), v)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            kernels._z(v, None, "gelu", 0.0).double(), wanted, rtol=3e-7, atol=3e-7
+        )
+        gradient = kernels._z(v, None, "gelu", 0.0, torch.ones_like(v))
+    torch.testing.assert_close(gradient, slope, rtol=3e-7, atol=3e-7)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dtype", "r"),
+    [(80, "bfloat16", LARGEST_GPU_RANK), (80, "float32", 64), (90, "bfloat16", 16)],
+)
+def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(architecture, dtype, r, tmp_path):
+    command = [sys.executable, compile_kernels.__file__, str(architecture), dtype, str(r)]
+    variables = {
+        "TRITON_INTERPRET": "0",
+        "TRITON_CACHE_DIR": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    shared = {line["kernel"]: line["shared"] for line in map(json.loads, done.stdout.splitlines())}
+    assert shared.keys() == {
+        "_encode", "_encoded", "_decode", "_decode_backward", "_encode_backward"
+    }  # fmt: skip
+    # CUDA's programming guide, technical specifications: 99 KB at compute capability 8.6 and 8.9
+    assert max(shared.values()) <= 99 * 1024, shared
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

@@ -24,10 +24,13 @@ from torch import Tensor
 
 from denselora.adapter import cpu
 
+# A kernel holds whole r-vectors: tiles of more don't fit into a processor's shared memory.
+LARGEST_GPU_RANK = 256
 
-def is_supported(x: Tensor) -> bool:
-    """Whether ``add_branch`` has code for the device and dtype of x."""
-    on_gpu = x.is_cuda and x.dtype != torch.float64 and _has_triton()
+
+def is_supported(x: Tensor, r: int) -> bool:
+    """Whether ``add_branch`` has code for the device and dtype of x, at rank r."""
+    on_gpu = x.is_cuda and x.dtype != torch.float64 and r <= LARGEST_GPU_RANK and _has_triton()
     return on_gpu or x.device.type in ("cpu", "meta")
 
 

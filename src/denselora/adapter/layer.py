@@ -172,7 +172,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
             # A pair may serve layers on several devices; the core is always on the layer's own.
             E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
             branch = (E, M, D, self.scaling[name], self.activations[name], self.dropouts[name])
-            if functional.is_supported(x):
+            if functional.is_supported(x, self.r[name]):
                 y = functional.add_branch(y, x, *branch, self.training)
                 continue
             # Autocast chooses the dtype of each product itself.

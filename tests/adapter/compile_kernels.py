@@ -1,0 +1,64 @@
+"""Compiles what the operator launches, for a GPU that needn't be there; see test_kernels.py.
+
+python tests/adapter/compile_kernels.py ARCHITECTURE DTYPE R
+
+prints a line of JSON for each kernel: its name and the bytes of shared memory a program takes.
+"""
+
+import inspect
+import json
+import sys
+
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from triton.runtime import JITFunction
+
+from denselora.adapter import kernels
+
+NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.int64: "i64"}
+
+
+def launches(dtype: torch.dtype, r: int, tokens=2048, in_=4096, out=14336) -> list[tuple]:
+    """Each kernel of both passes, with what it is called with."""
+    found = []
+
+    def record(kernel, grid):
+        return lambda *args, **options: found.append((kernel, args, options))
+
+    x, y = torch.empty(tokens, in_, dtype=dtype), torch.empty(tokens, out, dtype=dtype)
+    weights = torch.empty(r, in_), torch.empty(r, r), torch.empty(out, r)
+    h, seed = torch.empty(tokens, r), torch.tensor(1)
+    options = seed, 2.0, "gelu", "gelu", 0.05, 0.05, 0.05
+    JITFunction.__getitem__ = record
+    kernels.add(y, h, x, *weights, *options)
+    kernels.gradients(y, x, h, *weights, *options, True)
+    return found
+
+
+def compiled(kernel: JITFunction, args: tuple, options: dict, target: GPUTarget):
+    """As Triton's launcher specialises a kernel to its arguments."""
+    stages = {name: options[name] for name in options if name == "num_stages"}
+    options = {name: options[name] for name in options if name not in stages}
+    values = inspect.signature(kernel.fn).bind(*args, **options).arguments
+    types, constants, hints = {}, {}, {}
+    for i, (name, parameter) in enumerate(zip(values, kernel.params, strict=True)):
+        value = values[name]
+        if parameter.is_constexpr or (isinstance(value, int) and value == 1):
+            types[name], constants[name] = "constexpr", value
+        elif isinstance(value, float):
+            types[name] = "fp32"
+        else:
+            is_tensor = isinstance(value, torch.Tensor)
+            types[name] = f"*{NAMES[value.dtype]}" if is_tensor else "i32"
+            if is_tensor or value % 16 == 0:
+                hints[(i,)] = [["tt.divisibility", 16]]
+    return compile(ASTSource(kernel, types, constants, hints), target=target, options=stages)
+
+
+if __name__ == "__main__":
+    architecture, dtype, r = int(sys.argv[1]), getattr(torch, sys.argv[2]), int(sys.argv[3])
+    target = GPUTarget("cuda", architecture, 32)
+    for kernel, args, options in launches(dtype, r):
+        result = compiled(kernel, args, options, target)
+        print(json.dumps({"kernel": kernel.__name__, "shared": result.metadata.shared}))
