@@ -81,6 +81,16 @@ def test_parameters_show_the_best_setting_of_a_rank_and_the_others_faint(publish
     assert [line.get_ydata()[0] for line in axes.lines if line.get_alpha()] == [40]
 
 
+def test_parameters_show_the_best_learning_rate_and_no_variant_that_looks_better(published):
+    def run(name, correct, rate, share):
+        config = {"trainer": {"learning_rate": rate}, "adapter": {"share": share}}
+        return make_record(correct=correct, config=config, run_id=name)
+
+    records = [run("a", 0.5, 1, "type"), run("b", 0.6, 2, "type"), run("c", 0.9, 1, "none")]
+    (axes,) = draw_parameters(block_of(*records), published).axes
+    assert data(axes)["DenseLoRA"] == [(80_000, 60)]
+
+
 def test_rank_curve_joins_ranks_of_one_setting_only(published):
     records = [make_record(r=r, correct=r / 100) for r in (20, 40)]
     records += [make_record(r=20, correct=0.1, modules=["q_proj"]), make_record("lora", r=20)]

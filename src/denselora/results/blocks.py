@@ -62,6 +62,8 @@ class Row:
     """What most of its method's rows have, and remarks leave out."""
     varied: str = ""
     """The first thing in which it is not as usual; nothing for a usual row."""
+    is_variant: bool = False
+    """Whether it isn't as usual in more than its learning rate, which is tuned: an ablation."""
     collapsed: int = 0
     """Runs of the same setting that collapsed and are shown in a row of their own."""
     lora: "Row | None" = None
@@ -166,10 +168,13 @@ def of_usual_size(rows: Sequence[Row]) -> list[Row]:
 
 
 def best(rows: Sequence[Row], alike: Callable[[Row], object]) -> list[Row]:
-    """Of rows that are alike the one with the best average among those with most seeds."""
+    """Of rows that are alike the one with the best average among those with most seeds.
 
-    def merit(row: Row) -> tuple[int, float]:
-        return len(row.seeds), row.average.mean if row.average else -1
+    A variant only where there is nothing else: of twenty ablations one looks better by chance.
+    """
+
+    def merit(row: Row) -> tuple[bool, int, float]:
+        return not row.is_variant, len(row.seeds), row.average.mean if row.average else -1
 
     chosen = {alike(row): row for row in sorted(rows, key=merit)}
     return [row for row in rows if row is chosen[alike(row)]]
@@ -259,7 +264,11 @@ def _with_remark(row: Row, rows: list[Row]) -> Row:
         trained = [other for other in rows if other.train_rows]
         varied = "" if row in of_usual_size(trained) or not row.train_rows else "training rows"
     return replace(
-        row, remark=in_words(row.setting, told), usual=in_words(usual, usual), varied=varied
+        row,
+        remark=in_words(row.setting, told),
+        usual=in_words(usual, usual),
+        varied=varied,
+        is_variant=any(key.rsplit(".", 1)[-1] != "learning_rate" for key in told),
     )
 
 

@@ -34,8 +34,8 @@ class NoDataError(Exception):
 def draw_parameters(block: Block, _published: Published) -> Figure:
     """Average accuracy against trainable parameters (log), a point for each method and rank.
 
-    Of several settings it is the best one among those with most seeds; the others are faint. Rows
-    trained on fewer or more rows than most are in the low-resource chart instead.
+    Of several learning rates it is the best one among those with most seeds; other settings are
+    faint. Rows trained on fewer or more rows than most are in the low-resource chart instead.
     """
     rows = [row for row in _rows(block) if row.method.trainable]
     if not rows:
@@ -65,7 +65,7 @@ def draw_parameters(block: Block, _published: Published) -> Figure:
     axes.set_xlabel("trainable parameters")
     note = f"numbers: rank r; {rows[0].train_rows or 0:,} training rows"
     if len(chosen) < len(rows):
-        note += "; faint: other settings of the same rank, with a lower average or fewer seeds"
+        note += "; faint: variants, and learning rates with a lower average or fewer seeds"
     return _finished(axes, block, chosen, note)
 
 
