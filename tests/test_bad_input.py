@@ -84,6 +84,10 @@ def test_a_rank_below_one(train, adapter, r):
     assert "r" in train(f"adapter={adapter}", f"adapter.r={r}")
 
 
+def test_a_rank_that_is_no_number(train):
+    assert "adapter.r=x: give a number" in train("adapter=lora", "adapter.r=x")
+
+
 def test_a_missing_adapter_folder(evaluate, tmp_path):
     assert "adapter_path=" in evaluate(f"adapter_path={tmp_path}/nowhere")
     (tmp_path / "empty").mkdir()

@@ -33,6 +33,9 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
         )
     if adapter.name == "full":
         return model.requires_grad_(True)
+    for option in ("r", "alpha", "dropout"):
+        if isinstance(value := adapter.get(option), str):
+            raise UserError(f"adapter.{option}={value}: give a number")
     try:
         config = instantiate(adapter.peft, _convert_="all")
         if isinstance(config, partial):
