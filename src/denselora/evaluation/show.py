@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from denselora.results.record import Benchmark
@@ -33,7 +32,7 @@ def print_counts(title: str, results: Mapping[str, Benchmark]) -> None:
             str(one.unparsed),
             "–" if one.ambiguous is None else str(one.ambiguous),
         )
-    print_wide(table, Console(markup=False))
+    print_wide(table)
 
 
 def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]") -> None:
@@ -52,7 +51,7 @@ def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]")
             str(each.right[1]),
             f"{each.p:.3f}",
         )
-    print_wide(table, Console(markup=False))
+    print_wide(table)
 
 
 def print_answer(answer: "Answer") -> None:

@@ -200,8 +200,9 @@ def print_table(records: Sequence[Record], console: Console | None = None) -> No
             console.print(line, markup=False, highlight=False)
 
 
-def print_wide(table: Table, console: Console) -> None:
-    """Show a table as wide as it needs, from there on too."""
+def print_wide(table: Table, console: Console | None = None) -> None:
+    """Show a table as wide as it needs, from there on too; [q_proj] in it is no markup."""
+    console = console or Console(markup=False)
     needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     console.width = max(console.width, needed)
     console.print(table)
