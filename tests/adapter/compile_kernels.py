@@ -1,8 +1,9 @@
 """Compiles what the operator launches, for a GPU that needn't be there; see test_kernels.py.
 
-python tests/adapter/compile_kernels.py ARCHITECTURE DTYPE R
+python tests/adapter/compile_kernels.py ARCHITECTURE DTYPE R ACTIVATION TOKENS
 
 prints a line of JSON for each kernel: its name and the bytes of shared memory a program takes.
+A single token is one of an answer, without dropout.
 """
 
 import inspect
@@ -16,23 +17,26 @@ from triton.runtime import JITFunction
 
 from denselora.adapter import kernels
 
-NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.int64: "i64"}
+NAMES = {
+    torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int64: "i64"
+}  # fmt: skip
 
 
-def launches(dtype: torch.dtype, r: int, tokens=2048, in_=4096, out=14336) -> list[tuple]:
+def launches(dtype: torch.dtype, r: int, activation="gelu", tokens=2048) -> list[tuple]:
     """Each kernel of both passes, with what it is called with."""
     found = []
 
     def record(kernel, grid):
         return lambda *args, **options: found.append((kernel, args, options))
 
-    x, y = torch.empty(tokens, in_, dtype=dtype), torch.empty(tokens, out, dtype=dtype)
-    weights = torch.empty(r, in_), torch.empty(r, r), torch.empty(out, r)
-    h, seed = torch.empty(tokens, r), torch.tensor(1)
-    options = seed, 2.0, "gelu", "gelu", 0.05, 0.05, 0.05
+    x, y = torch.empty(tokens, 4096, dtype=dtype), torch.empty(tokens, 14336, dtype=dtype)
+    weights = torch.empty(r, 4096), torch.empty(r, r), torch.empty(14336, r)
+    h, training = torch.empty(tokens, r), tokens > 1
+    seed = torch.tensor(1) if training else None
+    options = seed, 2.0, activation, activation, 0.05, 0.05, 0.05
     JITFunction.__getitem__ = record
     kernels.add(y, h, x, *weights, *options)
-    kernels.gradients(y, x, h, *weights, *options, True)
+    kernels.gradients(y, x, h, *weights, *options, training)
     return found
 
 
@@ -57,8 +61,8 @@ def compiled(kernel: JITFunction, args: tuple, options: dict, target: GPUTarget)
 
 
 if __name__ == "__main__":
-    architecture, dtype, r = int(sys.argv[1]), getattr(torch, sys.argv[2]), int(sys.argv[3])
-    target = GPUTarget("cuda", architecture, 32)
-    for kernel, args, options in launches(dtype, r):
+    architecture, dtype, r, activation, tokens = sys.argv[1:]
+    target = GPUTarget("cuda", int(architecture), 32)
+    for kernel, args, options in launches(getattr(torch, dtype), int(r), activation, int(tokens)):
         result = compiled(kernel, args, options, target)
         print(json.dumps({"kernel": kernel.__name__, "shared": result.metadata.shared}))

@@ -86,11 +86,16 @@ def test_gelu_and_its_slope_are_exact_to_fp32():
 
 
 @pytest.mark.parametrize(
-    ("architecture", "dtype", "r"),
-    [(80, "bfloat16", LARGEST_GPU_RANK), (80, "float32", 64), (90, "bfloat16", 16)],
+    "arguments",
+    [
+        ("80", "bfloat16", str(LARGEST_GPU_RANK), "gelu", "2048"),
+        ("80", "float32", "64", "silu", "2048"),
+        ("90", "bfloat16", "16", "relu", "2048"),
+        ("90", "float16", "16", "identity", "1"),
+    ],
 )
-def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(architecture, dtype, r, tmp_path):
-    command = [sys.executable, compile_kernels.__file__, str(architecture), dtype, str(r)]
+def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(arguments, tmp_path):
+    command = [sys.executable, compile_kernels.__file__, *arguments]
     variables = {
         "TRITON_INTERPRET": "0",
         "TRITON_CACHE_DIR": str(tmp_path),

@@ -169,18 +169,18 @@ def _drop(tile, seed, place, rows, column, DROP: tl.constexpr, B: tl.constexpr):
 
     The kept ones are not scaled. One Philox call gives eight elements 16 bits each.
     """
-    if DROP == 0:
-        return tile
-    eighths = column // 8 + tl.arange(0, B // 8)
-    zero = tl.zeros([B, B // 8], tl.int32)
-    c0 = (zero + eighths[None, :]).to(tl.uint32)
-    c1 = (zero + rows[:, None]).to(tl.uint32)
-    c2 = (zero + place).to(tl.uint32)
-    a, b, c, d = tl.philox(tl.load(seed), c0, c1, c2, zero.to(tl.uint32), n_rounds=7)
-    words = tl.interleave(tl.interleave(a, b), tl.interleave(c, d))
-    # of a whole word the upper half decides
-    kept = tl.interleave(words << 16, words) >= (DROP << 16)
-    return tl.where(kept, tile, 0.0)
+    if DROP > 0:  # no return before: Triton compiles what comes after it
+        eighths = column // 8 + tl.arange(0, B // 8)
+        zero = tl.zeros([B, B // 8], tl.int32)
+        c0 = (zero + eighths[None, :]).to(tl.uint32)
+        c1 = (zero + rows[:, None]).to(tl.uint32)
+        c2 = (zero + place).to(tl.uint32)
+        a, b, c, d = tl.philox(tl.load(seed), c0, c1, c2, zero.to(tl.uint32), n_rounds=7)
+        words = tl.interleave(tl.interleave(a, b), tl.interleave(c, d))
+        # of a whole word the upper half decides
+        kept = tl.interleave(words << 16, words) >= (DROP << 16)
+        tile = tl.where(kept, tile, 0.0)
+    return tile
 
 
 @triton.jit
