@@ -22,7 +22,7 @@ NAMES = {
 }  # fmt: skip
 
 
-def launches(dtype: torch.dtype, r: int, activation="gelu", tokens=2048) -> list[tuple]:
+def launches(dtype: torch.dtype, r: int, activation: str, tokens: int) -> list[tuple]:
     """Each kernel of both passes, with what it is called with."""
     found = []
 

@@ -51,7 +51,7 @@ def on_device(leaves_and_grad):
 
 
 # more rows and columns than one tile, and neither a multiple of it
-@pytest.mark.parametrize("r", [4, 20, 130])
+@pytest.mark.parametrize("r", [4, 16, 20, 130])
 def test_kernels_are_the_plain_version(r):
     leaves, grad = on_device(operands(tokens=(3, 23), features=(150, 140), r=r))
     for actual, wanted in zip(
