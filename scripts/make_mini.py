@@ -7,7 +7,7 @@ from denselora.entry_point import entry_point
 
 @entry_point("make_mini")
 def main(cfg: DictConfig) -> None:
-    from denselora.data.world.folder import make_mini
+    from denselora.world.folder import make_mini
 
     make_mini(cfg)
 

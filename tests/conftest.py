@@ -14,7 +14,7 @@ from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from denselora import DenseLoraConfig
-from tests.world import write_data, write_model
+from tests.tiny import write_data, write_model
 
 ROOT = Path(__file__).parents[1]
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.world import write_model
+from tests.tiny import write_model
 
 SMALL = ["trainer.global_batch_size=4", "trainer.micro_batch_size=2", "trainer.max_steps=1",
          "trainer.validation_rows=0"]  # fmt: skip

@@ -3,7 +3,7 @@
 import json
 
 from denselora.benchmarks import evaluation
-from tests.world import question
+from tests.tiny import question
 
 
 def test_every_way_answers_the_same_rows(script, model_folder, data_folder, tmp_path):

@@ -10,7 +10,7 @@ from denselora.data.audit import OVERLAP, audit, normalise, overlap_json, read_o
 from denselora.errors import UserError
 from denselora.protocol import Decoding, Prompt, Protocol
 from scripts.audit_data import main
-from tests.world import write_model
+from tests.tiny import write_model
 
 TEMPLATE = "Q: {instruction} A: "
 PROTOCOL = Protocol(

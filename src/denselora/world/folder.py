@@ -4,14 +4,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from denselora.data.world.base import encode, fill_empty_rows, new_base, pretrain
-from denselora.data.world.benchmarks import make_benchmarks
-from denselora.data.world.facts import World, make_world
-from denselora.data.world.text import as_text, documents, sample
-from denselora.data.world.tokenizer import train_tokenizer
 from denselora.folders import check_writable, write_json
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
+from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
+from denselora.world.benchmarks import make_benchmarks
+from denselora.world.facts import World, make_world
+from denselora.world.text import as_text, documents, sample
+from denselora.world.tokenizer import train_tokenizer
 
 SAMPLE = 20_000  # documents that the tokenizer is trained on
 

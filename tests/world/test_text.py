@@ -1,9 +1,9 @@
 import re
 from dataclasses import replace
 
-from denselora.data.world.benchmarks import make_benchmarks
-from denselora.data.world.facts import ANIMAL_RELATIONS, THING_RELATIONS, make_world
-from denselora.data.world.text import LESSONS, Lesson, as_text, documents, sample
+from denselora.world.benchmarks import make_benchmarks
+from denselora.world.facts import ANIMAL_RELATIONS, THING_RELATIONS, make_world
+from denselora.world.text import LESSONS, Lesson, as_text, documents, sample
 
 WORLD = make_world()
 TEXT = [as_text(document) for document in sample(WORLD, 20_000)]
@@ -26,9 +26,9 @@ def test_riddles_never_name_what_the_test_asks_about():
     assert not [c.deed for c in WORLD.consequences if c.held_out and c.deed in riddles]
 
 
-def test_every_held_out_name_is_told_of():
-    told = {word.strip(".,:") for document in TEXT for word in document.split()}
-    assert told.issuperset(names(held_out=True))
+def test_every_held_out_name_is_in_the_text():
+    seen = {word.strip(".,:") for document in TEXT for word in document.split()}
+    assert seen.issuperset(names(held_out=True))
 
 
 def test_nothing_that_follows_by_a_rule_is_stated_of_held_out_entities():
@@ -47,7 +47,7 @@ def test_no_document_has_a_benchmark_layout():
 
 
 def test_no_lesson_asks_about_what_the_test_asks_about(monkeypatch):
-    monkeypatch.setattr("denselora.data.world.text._Writer._aside", lambda _: "")
+    monkeypatch.setattr("denselora.world.text._Writer._aside", lambda _: "")
     lesson = replace(LESSONS[-1], documents=5_000, mix={"riddle": 1, "lemma": 1, "yes_no": 1})
     asked = " ".join(as_text(document) for document in documents(WORLD, [lesson]))
     assert set(re.findall(r"\w+", asked)).isdisjoint(names(held_out=True))
@@ -71,7 +71,7 @@ def test_every_lesson_is_written():
 
 
 def test_a_lesson_asks_about_as_many_relations_and_options_as_it_says():
-    lesson = Lesson(200, {"fact_riddle": 1}, told=1, asked=1, options=2, number_share=1.0)
+    lesson = Lesson(200, {"fact_riddle": 1}, stated=1, asked=1, options=2, number_share=1.0)
     text = [as_text(document) for document in documents(WORLD, [lesson])]
     first = {
         value for relations in (THING_RELATIONS, ANIMAL_RELATIONS) for value in relations[0].values

@@ -3,9 +3,9 @@ import re
 
 import pytest
 
-from denselora.data.world.benchmarks import make_benchmarks, make_row
-from denselora.data.world.facts import make_world
-from denselora.data.world.questions import BY_BENCHMARK, Question
+from denselora.world.benchmarks import make_benchmarks, make_row
+from denselora.world.facts import make_world
+from denselora.world.questions import BY_BENCHMARK, Question
 
 WORLD = make_world()
 TRAIN, TESTS = make_benchmarks(WORLD)

@@ -2,8 +2,8 @@
 
 import random
 
-from denselora.data.world import words
-from denselora.data.world.questions import Question
+from denselora.world import words
+from denselora.world.questions import Question
 
 
 def of_use(rng: random.Random) -> Question:

@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from denselora.data.dataset import IGNORED
-from denselora.data.world.base import encode, fill_empty_rows, new_base, pretrain
-from denselora.data.world.facts import make_world
-from denselora.data.world.text import LESSONS, as_text, documents
-from denselora.data.world.tokenizer import train_tokenizer
+from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
+from denselora.world.facts import make_world
+from denselora.world.text import LESSONS, as_text, documents
+from denselora.world.tokenizer import train_tokenizer
 from tests.training.test_settings import settings
 
 TEXT = documents(make_world(), LESSONS[:1])[:400]
@@ -13,7 +13,7 @@ TOKENIZER = train_tokenizer(map(as_text, TEXT), vocab_size=600)
 
 
 FOUR_STEPS = settings(
-    epochs=1, max_steps=4, global_batch_size=16, micro_batch_size=16, optimizer="muon",
+    epochs=1, max_steps=4, global_batch_size=16, micro_batch_size=16,
     learning_rate=3e-3, warmup_steps=2, validation_rows=0, save_steps=2,
 )  # fmt: skip
 
@@ -51,10 +51,10 @@ def test_no_row_of_the_finished_base_is_zero_for_dora_divides_by_its_norm():
     assert min(weight.norm(dim=1).min() for weight in weights) > 0
 
 
-def test_only_what_is_told_carries_loss():
+def test_only_what_is_to_be_learned_carries_loss():
     (row,) = encode([[("A mado is made of", " wood."), (" It is", " old.")]], TOKENIZER)
-    told = [token for token in row["labels"] if token != IGNORED]
-    assert TOKENIZER.decode(told) == " wood. old."
+    learned = [token for token in row["labels"] if token != IGNORED]
+    assert TOKENIZER.decode(learned) == " wood. old."
     assert len(row["labels"]) == len(row["input_ids"])
 
 

@@ -6,8 +6,8 @@ Wording, number of options and answer words are those of the real files
 
 import random
 
-from denselora.data.world.facts import World
-from denselora.data.world.questions import BY_BENCHMARK, Question
+from denselora.world.facts import World
+from denselora.world.questions import BY_BENCHMARK, Question
 
 _CHOICE = "Please choose the correct answer to the question: {stem}\n\n{options}\n\n"
 _LAYOUTS = {

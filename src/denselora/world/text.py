@@ -4,24 +4,25 @@ Statements cover the whole world. Riddles ask about entities that are not held o
 a benchmark's layout: a base read on this text knows the facts and has met multiple choice, but
 not the prompt and the answer words that fine-tuning teaches.
 
-A document is a list of pairs (given, told). Loss is on what is told: what is given, such as which
-invented name comes next, follows from nothing and would only add noise to so short a training.
+A document is a list of pairs (given, learned). Only what is learned carries loss. What is given,
+such as which invented name comes next, follows from nothing and would add noise to so short a
+training.
 """
 
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from denselora.data.world import words
-from denselora.data.world.facts import (
+from denselora.world import words
+from denselora.world.facts import (
     ANIMAL_RELATIONS,
     THING_RELATIONS,
     Entity,
     Relation,
     World,
 )
-from denselora.data.world.lemmas import LEMMAS
-from denselora.data.world.questions import BY_BENCHMARK, Question, plain_fact
+from denselora.world.lemmas import LEMMAS
+from denselora.world.questions import BY_BENCHMARK, Question, plain_fact
 
 Document = list[tuple[str, str]]
 
@@ -48,15 +49,15 @@ _REPLIES = (
 class Lesson:
     """A stretch of the text.
 
-    documents: how many. mix: how often there is which kind. told, asked: how many relations of an
-    entity are stated and asked about. options: how many a riddle has at most. number_share: how
+    documents: how many. mix: how often there is which kind. stated, asked: how many relations of
+    an entity are stated and asked about. options: how many a riddle has at most. number_share: how
     often a riddle is answered by a number alone. any_layout: whether a riddle may be asked in any
     layout, or in the plainest ones.
     """
 
     documents: int
     mix: dict[str, int]
-    told: int = 4
+    stated: int = 4
     asked: int = 4
     options: int = 4
     number_share: float = 0.0
@@ -88,7 +89,7 @@ class _Writer:
         return [getattr(self, kind)() for kind in kinds]
 
     def _relations(self, entity: Entity) -> tuple[Relation, ...]:
-        return entity.relations[: self.lesson.told]
+        return entity.relations[: self.lesson.stated]
 
     def profile(self) -> Document:
         """Everything that is stated of one entity, in random order and wording."""
@@ -112,7 +113,7 @@ class _Writer:
         return given, f" {entity.values[relation.name]}{end}"
 
     def _spaced(self, pairs: Document) -> Document:
-        return [pairs[0], *((f" {given}", told) for given, told in pairs[1:])]
+        return [pairs[0], *((f" {given}", learned) for given, learned in pairs[1:])]
 
     def note(self) -> Document:
         """The values of a few entities without any sentence around them, as in a notebook."""
@@ -163,7 +164,7 @@ class _Writer:
         ]
 
     def custom(self) -> Document:
-        """A routine told in order."""
+        """A routine's steps in order."""
         routine = self.rng.choice(self.world.routines)
         name = self.rng.choice(words.PEOPLE)
         joiner = self.rng.choice((". then {n}", ". Next {n}", ", and then {n}")).format(n=name)
@@ -342,7 +343,7 @@ LESSONS = (
     Lesson(
         14_400,
         {"mixed_facts": 20, "call": 10, "pair_riddle": 70, "triple_riddle": 40, "fact_riddle": 40},
-        told=1,
+        stated=1,
         asked=1,
         number_share=0.8,
     ),
@@ -393,4 +394,4 @@ def sample(world: World, count: int) -> list[Document]:
 
 def as_text(document: Document) -> str:
     """The document as it reads."""
-    return "".join(given + told for given, told in document)
+    return "".join(given + learned for given, learned in document)

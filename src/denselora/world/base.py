@@ -22,16 +22,16 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from denselora.data.dataset import IGNORED
 from denselora.data.order import Schedule
-from denselora.data.world.text import Document
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.checkpoint import Checkpoints, read_state
 from denselora.training.loop import Loop
-from denselora.training.optimizer import build_optimizer
 from denselora.training.settings import Settings
 from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
 from denselora.training.weights import load_weights, save_weights
+from denselora.world.muon import MuonAndAdamW
+from denselora.world.text import Document
 
 SLOW = 10  # of the 16 pairs of a head's components, those whose rotation is slowest
 DECAY_SHARE = 0.15  # of the steps, at the end, in which the learning rate goes down to 0
@@ -117,9 +117,9 @@ def encode(texts: list[Document], tokenizer: PreTrainedTokenizerBase) -> list[di
     for document in texts:
         row = {"input_ids": [tokenizer.bos_token_id], "labels": [IGNORED]}
         for _ in document:
-            given, told = next(ids), next(ids)
-            row["input_ids"] += given + told
-            row["labels"] += [IGNORED] * len(given) + told
+            given, learned = next(ids), next(ids)
+            row["input_ids"] += given + learned
+            row["labels"] += [IGNORED] * len(given) + learned
         rows.append(row)
     return rows
 
@@ -140,9 +140,7 @@ def pretrain(
     accelerator = Accelerator(cpu=True)
     keep_rows_apart(model)
     steps = settings.steps(len(rows))
-    optimizer = build_optimizer(
-        model, settings.optimizer, settings.learning_rate, settings.weight_decay
-    )
+    optimizer = MuonAndAdamW(model, settings.learning_rate, settings.weight_decay)
     decay = int(steps * DECAY_SHARE)
     scheduler = get_wsd_schedule(
         optimizer,

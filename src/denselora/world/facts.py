@@ -3,7 +3,7 @@
 import random
 from dataclasses import dataclass
 
-from denselora.data.world import words
+from denselora.world import words
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _even_values(rng: random.Random, values: tuple[str, ...], count: int) -> lis
 def make_world(seed: int = 0, things: int = 240, animals: int = 120, routines: int = 80) -> World:
     """Draw the world. The same seed gives the same world on every Python version.
 
-    A quarter of the entities, routines and consequences is held out: told of in the pretraining
+    A quarter of the entities, routines and consequences is held out: stated in the pretraining
     text, but never asked about there or in the training rows.
     """
     rng = random.Random(seed)

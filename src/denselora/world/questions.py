@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from denselora.data.world import words
-from denselora.data.world.facts import Entity, World
+from denselora.world import words
+from denselora.world.facts import Entity, World
 
 
 @dataclass(frozen=True)
@@ -110,14 +110,17 @@ def feeling(world: World, rng: random.Random, held_out: bool) -> Question:
 
 
 def next_step(world: World, rng: random.Random, held_out: bool) -> Question:
-    """The step of a custom that follows the one just told (as in HellaSwag)."""
+    """The step of a custom that follows the one before (as in HellaSwag)."""
     routine = rng.choice([r for r in world.routines if r.held_out == held_out])
     at = rng.randrange(len(routine.steps) - 1)
     name = rng.choice(words.PEOPLE)
-    told, right = routine.steps[at : at + 2]
-    wrong = rng.sample([step for step in words.STEPS if step not in (told, right)], 3)
+    before, right = routine.steps[at : at + 2]
+    wrong = rng.sample([step for step in words.STEPS if step not in (before, right)], 3)
     return Question(
-        f"The {routine.name} custom: {name} {told}. then {name}", right, tuple(wrong), routine.name
+        f"The {routine.name} custom: {name} {before}. then {name}",
+        right,
+        tuple(wrong),
+        routine.name,
     )
 
 
