@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from denselora.data.audit import OVERLAP, audit, overlap_json, report
 from denselora.errors import UserError
-from denselora.folders import write_text
+from denselora.files import write_text
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
 
@@ -44,22 +44,14 @@ def main(argv: list[str] | None = None) -> int:
         findings = audit(options.folder, protocol, tokenizer)
         text = report(findings)
         if options.output:
-            _write(options.output, text)
+            write_text(options.output, text)
         if options.overlap:
-            _write(options.folder / OVERLAP, overlap_json(findings))
+            write_text(options.folder / OVERLAP, overlap_json(findings))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(text)
     return 0
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_text(file, text)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written ({error.strerror or error})") from None
 
 
 if __name__ == "__main__":

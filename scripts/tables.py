@@ -9,7 +9,7 @@ from denselora.entry_point import entry_point
 
 @entry_point("tables")
 def main(cfg: DictConfig) -> None:
-    from denselora.folders import check_writable
+    from denselora.files import check_writable
     from denselora.results.artifact import log_files
     from denselora.results.figures import write_figures
     from denselora.results.published import PUBLISHED, read_published

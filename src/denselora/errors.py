@@ -1,10 +1,16 @@
-"""What a user of the project can get wrong."""
+"""Mistakes of the user's, and what other people's errors say."""
 
 
 class UserError(Exception):
-    """A mistake of the user's: one line that names the file, field or option, and the mend.
+    """A mistake of the user's: one line that names the file, field or option, and the fix.
 
     Entry points print the message alone, without a traceback, and exit with `exit_code`.
     """
 
     exit_code = 2
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, 300 characters at most; its type's name if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from transformers import PreTrainedModel
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.models import count_parameters
 
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
@@ -83,4 +83,4 @@ def describe(model: nn.Module, adapter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cause(error: Exception) -> str:
-    return str(error.__cause__ or error).strip().splitlines()[0]
+    return first_line(error.__cause__ or error)

@@ -18,7 +18,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 
 
 def check_access(path: str) -> None:
@@ -172,7 +172,7 @@ def _is_folder_name(path: str) -> bool:
 def _unreachable(path: str, error: Exception) -> UserError:
     if Path(path).is_dir():
         return UserError(
-            f"model.path={path}: not a complete model folder ({_first_line(error)}); it needs "
+            f"model.path={path}: not a complete model folder ({first_line(error)}); it needs "
             "config.json, model.safetensors and the tokenizer's files"
         )
     causes, cause = [], error
@@ -194,7 +194,3 @@ def _unreachable(path: str, error: Exception) -> UserError:
         f"accept the licence at https://huggingface.co/{path}, `hf auth login` and stay online, or "
         "give a local folder by model.path="
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]

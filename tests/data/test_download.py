@@ -168,5 +168,5 @@ def test_a_server_that_is_gone_is_named(server, tmp_path):
 
 def test_a_folder_that_is_a_file_is_the_users_mistake(server, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(UserError, match="taken/file: cannot be written"):
+    with pytest.raises(UserError, match="taken/file: can't be written"):
         get(server.url, tmp_path / "taken" / "file")

@@ -95,14 +95,14 @@ def test_file_that_is_no_record_is_told(tmp_path, text):
 
 def test_record_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(UserError, match=r"a\.json: cannot be written"):
+    with pytest.raises(UserError, match=r"a\.json: can't be written"):
         write_record(make_record(), tmp_path / "a.json")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "runs").write_text("")
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="can't be written"):
         write_record(make_record(), tmp_path / "runs" / "a.json")
 
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from denselora import provenance
 from denselora.benchmarks import evaluation, loop, step
 from denselora.errors import UserError
-from denselora.folders import check_writable, write_json, write_text
+from denselora.files import check_writable, write_json, write_text
 
 PARTS = {"step": step, "loop": loop, "evaluation": evaluation}
 
@@ -25,7 +25,6 @@ def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     output = Path(cfg.output) if cfg.output else None
     if output:
         check_writable(output.parent, "output")
-        output.parent.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {
         "device": provenance.device(),
         "processor": _processor(),

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from denselora import protocol as protocol_module
 from denselora.errors import UserError
-from denselora.folders import check_writable
+from denselora.files import check_writable
 from denselora.protocol import Protocol
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out

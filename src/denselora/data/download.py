@@ -16,7 +16,7 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from denselora.errors import UserError
+from denselora.files import writing
 
 CHUNK = 1 << 16  # bytes
 Checked = TypeVar("Checked")
@@ -27,7 +27,7 @@ class FetchError(Exception):
 
 
 class _Interrupted(Exception):
-    """The connection failed in a way that another try may mend."""
+    """The connection failed in a way that another try may fix."""
 
 
 def fetch(
@@ -50,8 +50,7 @@ def fetch(
     Raises FetchError (network, content) or UserError (the target cannot be written).
     """
     part = target.with_name(f"{target.name}.part")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+    with writing(target):
         _receive_all(url, part, timeout, attempts, pause)
         try:
             checked = check(part)
@@ -60,8 +59,6 @@ def fetch(
             raise
         os.replace(part, target)
         return checked
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
 
 
 def _receive_all(url: str, part: Path, timeout: float, attempts: int, pause: float) -> None:

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from denselora.data.download import FetchError
 from denselora.data.sources import blob_id, published
-from denselora.errors import UserError
-from denselora.folders import write_text
+from denselora.errors import UserError, first_line
+from denselora.files import write_text
 
 REBUILT = "commonsense_original"  # the folder's name below the data folder
 TRAINING_FILE = "commonsense_170k.json"
@@ -161,7 +161,7 @@ def rebuild(
         training += _rows(original, original.configs, "train", mirror)
     differences[TRAINING_FILE] = _write_and_compare(TRAINING_FILE, training, data_dir)
     differing = {file: rows for file, rows in differences.items() if rows}
-    _write(data_dir / REBUILT / "differences.json", json.dumps(differing, indent=1))
+    write_text(data_dir / REBUILT / "differences.json", json.dumps(differing, indent=1))
 
 
 def _rows(
@@ -176,8 +176,7 @@ def _rows(
                 path, config, split=split, revision=original.revision if mirror is None else None
             )
         except (OSError, ValueError, RuntimeError, DatasetGenerationError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise FetchError(f"{name}: cannot be loaded ({reason})") from None
+            raise FetchError(f"{name}: cannot be loaded ({first_line(error)})") from None
         for number, hub_row in enumerate(tqdm(hub_rows, desc=name, disable=None), start=1):
             try:
                 rows.append(original.row(hub_row))
@@ -220,7 +219,7 @@ def compare(left: list[Row], right: list[Row]) -> Comparison:
 def _write_and_compare(file: str, rows: list[Row], data_dir: Path) -> dict[str, list[Row]] | None:
     """Write one file and print its line; the rows that differ, None if none do."""
     target = data_dir / REBUILT / file
-    _write(target, json.dumps(rows, indent=4))  # LLM-Adapters' own layout, to the byte
+    write_text(target, json.dumps(rows, indent=4))  # LLM-Adapters' own layout, to the byte
     source = next(one for one in published("commonsense") if one.target == f"commonsense/{file}")
     other = data_dir / source.target
     differences = None
@@ -235,11 +234,3 @@ def _write_and_compare(file: str, rows: list[Row], data_dir: Path) -> dict[str, 
         told = f"not the published file; to compare rows, get {other} by `make data`"
     print(f"{target}: {len(rows):,} rows; {told}")
     return differences
-
-
-def _write(target: Path, text: str) -> None:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, text)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None

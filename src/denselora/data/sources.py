@@ -15,6 +15,7 @@ from pathlib import Path
 
 from denselora.data.download import FetchError, fetch
 from denselora.errors import UserError
+from denselora.files import writing
 from denselora.tasks import SUITES
 
 REPOSITORY = "AGI-Edgerunners/LLM-Adapters"
@@ -147,14 +148,12 @@ def _copy(source: SourceFile, folder: Path, target: Path) -> int:
         )
     part = target.with_name(f"{target.name}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, part)
-        rows = source.verify(part)
-        os.replace(part, target)
+        with writing(target):
+            shutil.copyfile(found, part)
+            rows = source.verify(part)
+            os.replace(part, target)
         return rows
     except FetchError as error:
         raise FetchError(f"--from {found}: {error}") from None
-    except OSError as error:
-        raise UserError(f"{target}: cannot be copied ({error.strerror or error})") from None
     finally:
         part.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.models import fingerprint, load_base, same_base
 from denselora.results.record import Training
 from denselora.training.run import TRAINING
@@ -78,10 +78,9 @@ def adapted(
     try:
         model = peft.PeftModel.from_pretrained(base, str(folder))
     except (ValueError, RuntimeError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
         raise UserError(
-            f"adapter_path={folder}: doesn't fit model.path={base_path} ({reason}); choose the "
-            "base that it was made for"
+            f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
+            "choose the base that it was made for"
         ) from None
     try:
         yield model.eval()

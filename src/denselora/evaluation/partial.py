@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
-from denselora.folders import write_text
+from denselora.files import write_text
 
 
 class Partial:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from denselora import provenance
 from denselora.data.order import shuffled
 from denselora.data.rows import read_rows
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.evaluation.adapter import (
     adapted,
     check_effect,
@@ -33,7 +33,7 @@ from denselora.evaluation.recount import IDENTITY, RECORD
 from denselora.evaluation.score import finish, score, share
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.second_opinion import check_installed
-from denselora.folders import check_writable, write_json
+from denselora.files import check_writable, write_json
 from denselora.methods import describe
 from denselora.models import (
     fingerprint,
@@ -308,7 +308,6 @@ def _answer(
     """All benchmarks of one subject; returns a line for each that failed in any process."""
     process = PartialState()
     if process.is_main_process:
-        subject.folder.mkdir(parents=True, exist_ok=True)
         write_json(subject.folder / IDENTITY, subject.identity)
     process.wait_for_everyone()
     failures = []
@@ -347,8 +346,7 @@ def _share_of(rows: Dataset) -> int:
 
 def _failure(subject: Subject, name: str, error: Exception) -> str:
     kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-    text = (str(error).strip().splitlines() or [""])[0][:300]
-    return f"{subject.run}, {name} failed: {kind}{text}"
+    return f"{subject.run}, {name} failed: {kind}{first_line(error)}"
 
 
 def _keep_seconds(folder: Path, name: str, seconds: float | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denselora.errors import UserError
+from denselora.files import writing
 from denselora.training.folder import TRAINING, RunFolder
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
@@ -32,8 +33,8 @@ def note_plan(folder: Path, options: list[str]) -> None:
     """Note a run before it begins, so that it is found missing if it never does."""
     note = _note(folder)
     if not note.exists():
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(_text(options, "missing"), encoding="utf-8")
+        with writing(note):
+            note.write_text(_text(options, "missing"), encoding="utf-8")
 
 
 @contextmanager

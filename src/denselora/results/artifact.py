@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 
 
 def log_files(tracker: str, folder: Path, files: Sequence[Path]) -> None:
@@ -18,9 +18,9 @@ def log_files(tracker: str, folder: Path, files: Sequence[Path]) -> None:
     try:
         run = wandb.init(project="denselora", job_type="tables", name="tables")
     except Exception as error:  # wandb's own errors
-        reason = str(error).strip().splitlines()[0][:200]
         raise UserError(
-            f"tracker=wandb: can't start ({reason}); set WANDB_MODE=offline or tracker=null"
+            f"tracker=wandb: can't start ({first_line(error)}); set WANDB_MODE=offline or "
+            "tracker=null"
         ) from None
     artifact = wandb.Artifact("results", type="results")
     for file in files:

@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
+from denselora.files import writing
 from denselora.results.blocks import Block, build_blocks
 from denselora.results.charts import (
     NoDataError,
@@ -50,7 +51,6 @@ def write_figures(
     Returns the files, and for each figure left out a line that says what it lacks.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # or it tells every cut of a font
     written, left_out = [], []
     with matplotlib.rc_context():
@@ -64,7 +64,8 @@ def write_figures(
                 continue
             for suffix, metadata in METADATA.items():
                 written.append(folder / f"{name}.{suffix}")
-                figure.savefig(written[-1], dpi=160, metadata=metadata)
+                with writing(written[-1]):
+                    figure.savefig(written[-1], dpi=160, metadata=metadata)
     for path in {path for suffix in METADATA for path in folder.glob(f"*.{suffix}")} - {*written}:
         path.unlink()  # of records that are gone
     return written, left_out

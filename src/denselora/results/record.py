@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from denselora.errors import UserError
-from denselora.folders import write_text
+from denselora.files import write_text
 from denselora.results.statistics import mean_interval, wilson
 from denselora.tasks import SUITES
 
@@ -314,12 +314,7 @@ def read_records(folder: str | Path) -> list[Record]:
 
 def write_record(record: Record, path: str | Path) -> None:
     """Write a record so that `path` holds either all of it or what it held before."""
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, _record.dump_json(record, indent=2).decode() + "\n")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
+    write_text(Path(path), _record.dump_json(record, indent=2).decode() + "\n")
 
 
 def publish_record(record: Record, folder: str | Path) -> Path:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from denselora.files import write_text
 from denselora.results.blocks import Block, Cell, Row, build_blocks
 from denselora.results.published import Published, PublishedRow, PublishedTable
 from denselora.results.record import COLUMNS, Record
@@ -211,7 +212,6 @@ def print_wide(table: Table, console: Console | None = None) -> None:
 def write_tables(records: Sequence[Record], published: Published, folder: str | Path) -> list[Path]:
     """Write each suite's tables as <suite>.md, .tex and .csv; returns the files."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     tables = {suite: getattr(published, suite) for suite in COLUMNS}
     blocks = build_blocks(records, tables)
     written = []
@@ -227,7 +227,7 @@ def write_tables(records: Sequence[Record], published: Published, folder: str | 
             ".csv": _csv(measured, tables[suite], suite),
         }.items():
             path = folder / (suite + suffix)
-            path.write_text(text, encoding="utf-8")
+            write_text(path, text)
             written.append(path)
     return written
 

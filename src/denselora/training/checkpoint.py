@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 
 STATE = "state.pt"
 
@@ -52,7 +52,7 @@ class Checkpoints:
         except Exception as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
-                f"{target}: the checkpoint can't be written ({_first_line(error)}); the last good "
+                f"{target}: the checkpoint can't be written ({first_line(error)}); the last good "
                 f"one is {self.latest() or 'none'}; free space and run again with resume=true"
             ) from None
         for old in self._complete()[: -self.keep]:
@@ -93,7 +93,3 @@ def _step(checkpoint: Path) -> int:
 def _flush(file: Path) -> None:
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -12,7 +12,7 @@ from torch._dynamo.exc import TorchDynamoException
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from denselora.data.dataset import Batch
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 
 SIZES = 8  # a pass is padded to a multiple of trainer.pass_tokens / 8
 VARIANTS = 256  # of one function that torch keeps, where it has 8: sizes × kinds of block
@@ -29,9 +29,8 @@ def check_compiler(accelerator: Accelerator) -> None:
         torch.compile(lambda x: x * 2 + 1)(torch.zeros(8, device=device))
     except RuntimeError as error:
         missing = "Triton" if device.type == "cuda" else "a C++ compiler"
-        reason = next(iter(str(error).splitlines()), "")
         raise UserError(
-            f"trainer.compile=true: torch.compile doesn't work here ({reason}); "
+            f"trainer.compile=true: torch.compile doesn't work here ({first_line(error)}); "
             f"install {missing} or set it to false"
         ) from None
 

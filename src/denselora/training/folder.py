@@ -11,10 +11,11 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from denselora.errors import UserError
-from denselora.folders import check_writable, write_json, write_text
+from denselora.files import check_writable, write_json, write_text, writing
 from denselora.run_id import NOT_PART, run_id
 
 TRAINING = "training.json"
+RESUME = "run again with resume=true"
 
 
 @dataclass(frozen=True)
@@ -74,24 +75,17 @@ class RunFolder:
 
     def begin(self, config: dict[str, Any], metrics: str) -> None:
         """Put the resolved config in place, and the metrics up to where the run goes on."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
-            write_text(self.metrics_file, metrics)
-            (self.path / TRAINING).unlink(missing_ok=True)  # of an attempt that diverged
-        except OSError as error:
-            raise UserError(f"{self.path}: can't be written ({error.strerror})") from None
+        write_text(self.path / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(config)))
+        write_text(self.metrics_file, metrics)
+        (self.path / TRAINING).unlink(missing_ok=True)  # of an attempt that diverged
 
     def log(self, metrics: dict[str, Any]) -> None:
         """Append one step's line."""
-        try:
-            with self.metrics_file.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(metrics, allow_nan=False) + "\n")
-        except OSError as error:
-            raise UserError(
-                f"{self.metrics_file}: can't be written ({error.strerror}); mend that and run "
-                "again with resume=true"
-            ) from None
+        with (
+            writing(self.metrics_file, then=RESUME),
+            self.metrics_file.open("a", encoding="utf-8") as file,
+        ):
+            file.write(json.dumps(metrics, allow_nan=False) + "\n")
 
     def metrics_text(self) -> str:
         """All of metrics.jsonl."""
@@ -105,17 +99,14 @@ class RunFolder:
         """Make the adapter folder, whole or not at all."""
         partial = self.path / "adapter.partial"
         try:
+            with writing(self.adapter, then=RESUME):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir()
+                write_weights(partial)
+                write_json(partial / TRAINING, training, then=RESUME)
+                os.replace(partial, self.adapter)
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
-            write_weights(partial)
-            write_json(partial / TRAINING, training)
-            os.replace(partial, self.adapter)
-        except (OSError, RuntimeError) as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise UserError(
-                f"{self.adapter}: can't be written ({error}); free space and run again with "
-                "resume=true, the last checkpoint holds the finished run"
-            ) from None
 
     def fail(self, training: dict[str, Any]) -> None:
         """Leave the record of a run that ended without an adapter."""

@@ -5,7 +5,7 @@ from hashlib import sha256
 from accelerate import Accelerator
 from hydra.core.hydra_config import HydraConfig
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.training.job import Job
 
 
@@ -26,8 +26,7 @@ def start_tracker(accelerator: Accelerator, job: Job) -> None:
         accelerator.init_trackers("denselora", values, {"wandb": wandb})
     except Exception as error:  # wandb's own errors, which are imported with it
         mend = "; set WANDB_MODE=offline or tracker=null" if tracker == "wandb" else ""
-        reason = str(error).strip().splitlines()[0][:200]
-        raise UserError(f"tracker={tracker}: can't start ({reason}){mend}") from None
+        raise UserError(f"tracker={tracker}: can't start ({first_line(error)}){mend}") from None
 
 
 def _experiment() -> str | None:

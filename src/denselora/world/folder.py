@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from denselora.folders import check_writable, write_json
+from denselora.files import check_writable, write_json
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
@@ -38,9 +38,7 @@ def write_benchmarks(world: World, folder: Path) -> list[dict[str, str]]:
     train, tests = make_benchmarks(world)
     files = {"train": train} | {f"{name}/test": rows for name, rows in tests.items()}
     for name, rows in files.items():
-        file = folder / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, rows)
+        write_json(folder / f"{name}.json", rows)
     return train
 
 

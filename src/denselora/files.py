@@ -1,0 +1,59 @@
+"""Writing results so that a stop in the middle leaves nothing half-written."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from denselora.errors import UserError, first_line
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Raise UserError unless the folder, or the nearest folder above that exists, takes files."""
+    above = folder.absolute()
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir():
+        raise UserError(f"{option}={folder}: {above} is a file; choose another folder")
+    probe = above / f".denselora-probe-{os.getpid()}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{option}={folder}: can't be written ({error.strerror}); choose another folder"
+        ) from None
+
+
+@contextlib.contextmanager
+def writing(path: Path, then: str = "run again") -> Iterator[None]:
+    """For the writing of a file or folder: makes the folders above it; UserError for an OSError.
+
+    then: what to do when the cause is fixed.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        reason = error.strerror or first_line(error)
+        raise UserError(f"{path}: can't be written ({reason}); fix that and {then}") from None
+
+
+def write_text(file: Path, text: str, then: str = "run again") -> None:
+    """Write a text file whole or not at all, and the folders above it. Raises as `writing` does."""
+    partial = file.with_name(file.name + ".partial")
+    with writing(file, then):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            os.replace(partial, file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise
+
+
+def write_json(file: Path, content: Any, then: str = "run again") -> None:
+    """Write JSON, indented and in the order of its keys, as `write_text` does."""
+    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n", then)
