@@ -5,7 +5,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "denselora"
 ORDER = (
-    *("errors", "files", "provenance", "entry_point", "protocol", "run_id", "tasks", "data"),
+    *("errors", "files", "provenance", "entry_point", "protocol", "identity", "tasks", "data"),
     *("adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
     *("benchmarks", "world"),
 )

@@ -10,11 +10,11 @@ from omegaconf import DictConfig, OmegaConf
 
 import denselora.methods  # noqa: F401  (registers the resolver that the configs use)
 from denselora.errors import UserError
+from denselora.identity import run_id
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import carried_out, state_of
 from denselora.reproduce.tuning import best_learning_rate
-from denselora.run_id import run_id
 from denselora.training.folder import TRAINING
 
 # what configs/reproduce.yaml has beyond train.yaml

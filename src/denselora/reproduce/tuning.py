@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
-from denselora.run_id import NOT_PART
+from denselora.identity import SEEDS, same_but_for
 from denselora.training.folder import TRAINING
 
-FREE = {"seed", "seed_init", "seed_data", *NOT_PART}
+FREE = ("trainer.learning_rate", *SEEDS)
 
 
 def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
@@ -17,13 +17,13 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
     collapsed ones don't count. Raises UserError if there is none.
     """
-    wanted = _alike(config)
     losses = {}
     for file in runs.glob(f"*/adapter/{TRAINING}"):
         found = json.loads(file.read_text(encoding="utf-8"))
         figures = found["training"]
         loss = figures["validation_loss_nats"]
-        if _alike(found["config"]) == wanted and loss is not None and not figures["collapsed"]:
+        alike = same_but_for(found["config"], config, FREE)
+        if alike and loss is not None and not figures["collapsed"]:
             losses[loss] = found["config"]["trainer"]["learning_rate"]
     if not losses:
         raise UserError(
@@ -32,9 +32,3 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
             "or learning_rate_vera, with the same options first"
         )
     return losses[min(losses)]
-
-
-def _alike(config: dict[str, Any]) -> dict[str, Any]:
-    rest = {key: value for key, value in config.items() if key not in FREE}
-    rest["trainer"] = {k: v for k, v in config["trainer"].items() if k != "learning_rate"}
-    return rest

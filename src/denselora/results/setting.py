@@ -5,11 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from denselora.identity import apart_from_seed
 from denselora.results.record import Record
-from denselora.run_id import NOT_PART
-
-# those that aren't given their own value follow the first
-SEEDS = ("seed", "seed_init", "seed_data")
 
 MISSING = "–"
 
@@ -20,16 +17,10 @@ Setting = dict[str, str]
 def setting_of(record: Record) -> Setting:
     """The setting of a run; equal for runs that differ only in their seed."""
     method = record.method
-    config = {}
-    stack = list((record.config or {}).items())
-    while stack:
-        key, value = stack.pop()
-        if key in NOT_PART or (key in SEEDS and value == record.seed):
-            continue
-        if isinstance(value, dict):
-            stack += [(f"{key}.{name}", part) for name, part in value.items()]
-        else:
-            config[key] = value if isinstance(value, str) else json.dumps(value)
+    config = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in apart_from_seed(record.config or {}).items()
+    }
     if record.config is None and record.method.name != "none":
         # an adapter that other code made: all that is known of its setting is its name
         config["run"] = record.run_id

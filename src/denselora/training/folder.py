@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from denselora.errors import UserError
 from denselora.files import check_writable, write_json, write_text, writing
-from denselora.run_id import NOT_PART, run_id
+from denselora.identity import differences
 
 TRAINING = "training.json"
 RESUME = "run again with resume=true"
@@ -66,11 +66,11 @@ class RunFolder:
                 "choose another folder"
             )
         before = OmegaConf.to_container(OmegaConf.load(saved))
-        if run_id(before) != run_id(config):
+        changed = differences(before, config)
+        if changed:
             raise UserError(
                 f"output_dir={self.path}: was started under another config (differs in "
-                f"{', '.join(_differences(before, config))}); choose another folder or the same "
-                "options"
+                f"{', '.join(changed)}); choose another folder or the same options"
             )
 
     def begin(self, config: dict[str, Any], metrics: str) -> None:
@@ -111,15 +111,3 @@ class RunFolder:
     def fail(self, training: dict[str, Any]) -> None:
         """Leave the record of a run that ended without an adapter."""
         write_json(self.path / TRAINING, training)
-
-
-def _differences(before: dict, after: dict, prefix: str = "") -> list[str]:
-    """Dotted names of the options that differ and matter."""
-    names = []
-    for key in sorted(before.keys() | after.keys()):
-        one, other = before.get(key), after.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            names += _differences(one, other, f"{prefix}{key}.")
-        elif one != other and prefix + key not in NOT_PART:
-            names.append(prefix + key)
-    return names

@@ -8,9 +8,9 @@ from accelerate.utils import is_tensorboard_available, is_wandb_available
 from omegaconf import DictConfig, OmegaConf
 
 from denselora.errors import UserError
+from denselora.identity import run_id
 from denselora.models import QUANTIZATIONS
 from denselora.protocol import Protocol
-from denselora.run_id import run_id
 from denselora.training.settings import Settings
 
 TRACKERS = {"wandb": is_wandb_available, "tensorboard": is_tensorboard_available}

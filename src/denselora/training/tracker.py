@@ -6,6 +6,7 @@ from accelerate import Accelerator
 from hydra.core.hydra_config import HydraConfig
 
 from denselora.errors import UserError, first_line
+from denselora.identity import dotted
 from denselora.training.job import Job
 
 
@@ -19,7 +20,7 @@ def start_tracker(accelerator: Accelerator, job: Job) -> None:
     if tracker is None:
         return
     # both want flat values; a folder has one run, so it decides wandb's id
-    values = {name: _plain(value) for name, value in _flat(job.config).items()}
+    values = {name: _plain(value) for name, value in dotted(job.config).items()}
     identity = sha256(str(job.folder.absolute()).encode()).hexdigest()[:12]
     wandb = {"name": job.run_id, "id": identity, "resume": "allow", "group": _experiment()}
     try:
@@ -34,16 +35,6 @@ def _experiment() -> str | None:
     if not HydraConfig.initialized():
         return None
     return HydraConfig.get().runtime.choices.get("experiment")
-
-
-def _flat(config: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _plain(value: object) -> int | float | str:

@@ -1,0 +1,70 @@
+"""When two training runs are the same: their resolved configs, but for where and how they run."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from typing import Any
+
+# change where or how a run runs, but not what comes out
+PLACE = ("output_dir", "resume", "tracker")
+# those that aren't given a value of their own follow the first
+SEEDS = ("seed", "seed_init", "seed_data")
+
+
+def run_id(config: dict[str, Any]) -> str:
+    """`model-adapter-rN-data-protocol-sN-digest`: equal for the same run, whenever it is started.
+
+    config: resolved, here and in all of this file.
+    """
+    content = {key: value for key, value in config.items() if key not in PLACE}
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    rank = config["adapter"].get("r")
+    parts = [
+        config["model"]["name"],
+        config["adapter"]["name"],
+        f"r{rank}" if rank else None,
+        config["data"]["name"],
+        config["protocol"]["name"],
+        f"s{config['seed']}",
+        digest,
+    ]
+    return "-".join(part for part in parts if part)
+
+
+def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The options by their dotted names, as the command line writes them: "trainer.epochs"."""
+    flat = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= dotted(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Dotted names of the options in which two runs differ, sorted; [] for the same run."""
+    a, b = dotted(one), dotted(other)
+    names = sorted(a.keys() | b.keys())
+    return [
+        name
+        for name in names
+        if name not in PLACE and (name not in a or name not in b or a[name] != b[name])
+    ]
+
+
+def same_but_for(one: dict[str, Any], other: dict[str, Any], options: Collection[str]) -> bool:
+    """Whether two runs differ in nothing, or in some of these options (dotted names) alone."""
+    return set(differences(one, other)) <= set(options)
+
+
+def apart_from_seed(config: dict[str, Any]) -> dict[str, Any]:
+    """The dotted options that runs of one setting share: all but the place and the seed.
+
+    A seed stays if it doesn't follow `seed`.
+    """
+    return {
+        name: value
+        for name, value in dotted(config).items()
+        if name not in PLACE and not (name in SEEDS and value == config.get("seed"))
+    }

@@ -1,0 +1,79 @@
+import pytest
+from omegaconf import OmegaConf
+
+from denselora.identity import (
+    PLACE,
+    SEEDS,
+    apart_from_seed,
+    differences,
+    dotted,
+    run_id,
+    same_but_for,
+)
+from denselora.results.record import read_records
+from tests.configs import ROOT, compose
+
+CONFIG = {
+    "model": {"name": "tiny"},
+    "adapter": {"name": "lora", "r": 4},
+    "data": {"name": "local"},
+    "protocol": {"name": "clean"},
+    "trainer": {"learning_rate": 0.1, "betas": [0.9, 0.999], "extra": {}},
+    "seed": 1,
+    "seed_init": 1,
+    "seed_data": 7,
+    **dict.fromkeys(PLACE),
+}
+
+
+def test_the_place_is_no_part_of_a_run():
+    moved = CONFIG | {"output_dir": "elsewhere", "resume": True, "tracker": "wandb"}
+    assert run_id(moved) == run_id(CONFIG)
+    assert differences(CONFIG, moved) == []
+    assert apart_from_seed(moved) == apart_from_seed(CONFIG)
+
+
+def test_options_have_their_names_of_the_command_line():
+    assert dotted(CONFIG["trainer"], "trainer.") == {
+        "trainer.learning_rate": 0.1,
+        "trainer.betas": [0.9, 0.999],
+        "trainer.extra": {},
+    }
+
+
+def test_runs_differ_in_what_has_another_value_and_in_what_only_one_has():
+    other = CONFIG | {"trainer": {"learning_rate": 0.2, "betas": [0.9, 0.999]}, "new": None}
+    assert differences(CONFIG, other) == ["new", "trainer.extra", "trainer.learning_rate"]
+    assert run_id(CONFIG) != run_id(other)
+
+
+def test_runs_are_the_same_but_for_the_options_that_may_differ():
+    other = CONFIG | {"seed": 2, "seed_init": 2}
+    assert same_but_for(CONFIG, other, SEEDS)
+    assert same_but_for(CONFIG, CONFIG, ())
+    assert not same_but_for(CONFIG, other, ("seed",))
+
+
+def test_only_a_seed_of_its_own_is_part_of_the_setting():
+    seeds = {name: value for name, value in apart_from_seed(CONFIG).items() if name in SEEDS}
+    assert seeds == {"seed_data": 7}
+
+
+def test_the_records_have_the_ids_of_their_configs():
+    """Whatever runs were started before are found again."""
+    records = [record for record in read_records(ROOT / "results") if record.config]
+    assert records
+    assert all(record.run_id.startswith(run_id(record.config)) for record in records)
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        ([], "mini-denselora-r16-mini-clean-s42-9d403b26"),
+        (["adapter=lora", "seed=43"], "mini-lora-r32-mini-clean-s43-082c9330"),
+        (["adapter=full"], "mini-full-mini-clean-s42-22807907"),
+        (["adapter=adalora"], "mini-adalora-r32-mini-clean-s42-43fb70c2"),
+    ],
+)
+def test_the_same_options_give_the_ids_that_the_records_have(options, expected):
+    assert run_id(OmegaConf.to_container(compose("train", *options), resolve=True)) == expected
