@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from denselora.data.download import FetchError
-from denselora.data.rebuild import ORIGINALS, rebuild
+from denselora.data.rebuild import rebuild
 from denselora.data.sources import BASE_URL, prepare, published
 from denselora.errors import UserError
+from denselora.tasks import COMMONSENSE
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,7 +70,8 @@ def _rebuild(options: argparse.Namespace) -> None:
             "--offline --source original: name a folder of hub datasets with --from, or set "
             "HF_HUB_OFFLINE=1 to use the cache of the datasets library"
         )
-    rebuild(ORIGINALS, options.data_dir, mirror=options.copy_from)
+    originals = [benchmark for benchmark in COMMONSENSE if benchmark.hub]
+    rebuild(originals, options.data_dir, mirror=options.copy_from)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def write_data(folder: Path, train: int = 24, test: int = 6) -> Path:
         (folder / benchmark.name).mkdir(parents=True)
         rows = [question(benchmark, number) for number in range(test)]
         (folder / benchmark.name / "test.json").write_text(json.dumps(rows))
-    rows = [question(COMMONSENSE[n % 8], n) for n in range(train)]
+    rows = [question(COMMONSENSE[n % len(COMMONSENSE)], n) for n in range(train)]
     (folder / "train.json").write_text(json.dumps(rows))
     return folder
 

@@ -7,10 +7,12 @@ import datasets
 import pytest
 
 from denselora.data.download import FetchError
-from denselora.data.rebuild import ORIGINALS, REBUILT, compare, rebuild
+from denselora.data.rebuild import REBUILT, compare, rebuild
 from denselora.data.sources import SourceFile, blob_id, published
 from denselora.errors import UserError
+from denselora.tasks import COMMONSENSE, Benchmark, benchmark
 
+PUBLISHED = [one for one in COMMONSENSE if one.blob]
 ARC = {
     "question": "Which is a gas?",
     "choices": {"text": ["iron", "oxygen", "salt"], "label": ["A", "B", "C"]},
@@ -90,16 +92,16 @@ GOLD = {
 def mirror(tmp_path, monkeypatch) -> Path:
     """Folders like the hub's: a train and a test split with one row each, for every config."""
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    for original in ORIGINALS:
-        folder = tmp_path / "mirror" / original.hub_id
-        for config in original.configs:
-            for split in ("train", original.test_split):
+    for one in PUBLISHED:
+        folder = tmp_path / "mirror" / one.hub.name
+        for config in one.hub.configs:
+            for split in ("train", one.hub.test):
                 file = folder / (config or "data") / f"{split}.jsonl"
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps(HUB_ROWS[original.benchmark]) + "\n")
-        same = [other for other in ORIGINALS if other.hub_id == original.hub_id]
+                file.write_text(json.dumps(HUB_ROWS[one.name]) + "\n")
+        same = [other.hub for other in PUBLISHED if other.hub.name == one.hub.name]
         configs = [config for other in same for config in other.configs]
-        (folder / "README.md").write_text(_card(configs, original.test_split))
+        (folder / "README.md").write_text(_card(configs, one.hub.test))
     return tmp_path / "mirror"
 
 
@@ -112,11 +114,15 @@ def _card(configs: list[str | None], test_split: str) -> str:
     return "\n".join([*lines, "---", ""])
 
 
-@pytest.mark.parametrize("original", ORIGINALS, ids=lambda original: original.benchmark)
-def test_a_hub_row_becomes_the_published_row(original):
-    gold = GOLD[original.benchmark]
-    assert original.row(HUB_ROWS[original.benchmark]) == {
-        "instruction": INSTRUCTIONS[original.benchmark],
+def row(one: Benchmark) -> dict[str, str]:
+    return one.row(*one.hub.question(HUB_ROWS[one.name]))
+
+
+@pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.name)
+def test_a_hub_row_becomes_the_published_row(one):
+    gold = GOLD[one.name]
+    assert row(one) == {
+        "instruction": INSTRUCTIONS[one.name],
         "input": "",
         "output": f"the correct answer is {gold}",
         "answer": gold,
@@ -124,19 +130,19 @@ def test_a_hub_row_becomes_the_published_row(original):
 
 
 def test_rebuilding_writes_the_layout_and_takes_every_winogrande_size(mirror, tmp_path, capsys):
-    rebuild(ORIGINALS, tmp_path / "data", mirror=mirror)
+    rebuild(PUBLISHED, tmp_path / "data", mirror=mirror)
     folder = tmp_path / "data" / REBUILT
     training = json.loads((folder / "commonsense_170k.json").read_text())
     assert len(training) == 7 + 6
-    for original in ORIGINALS:
-        test = json.loads((folder / original.benchmark / "test.json").read_text())
-        assert [row["instruction"] for row in test] == [INSTRUCTIONS[original.benchmark]]
+    for one in PUBLISHED:
+        test = json.loads(one.test_file(folder).read_text())
+        assert [row["instruction"] for row in test] == [INSTRUCTIONS[one.name]]
     assert capsys.readouterr().out.count("not the published file; to compare rows, get") == 9
 
 
 def test_rebuilding_knows_the_published_file_by_its_blob_id(mirror, tmp_path, capsys, monkeypatch):
-    boolq = ORIGINALS[0]
-    (tmp_path / "same").write_text(json.dumps([boolq.row(HUB_ROWS["boolq"])], indent=4))
+    boolq = benchmark("boolq")
+    (tmp_path / "same").write_text(json.dumps([row(boolq)], indent=4))
     file = SourceFile("", "commonsense/boolq/test.json", blob_id(tmp_path / "same"), 1)
     others = published("commonsense")[:1]
     monkeypatch.setattr("denselora.data.rebuild.published", lambda suite: (file, *others))
@@ -147,13 +153,13 @@ def test_rebuilding_knows_the_published_file_by_its_blob_id(mirror, tmp_path, ca
 
 def test_rebuilding_compares_with_the_published_files(mirror, tmp_path, capsys):
     published = tmp_path / "data" / "commonsense"
-    for original in ORIGINALS:
-        row = original.row(HUB_ROWS[original.benchmark])
-        if original.benchmark == "piqa":
-            row["answer"] = "solution2"
-        (published / original.benchmark).mkdir(parents=True)
-        (published / original.benchmark / "test.json").write_text(json.dumps([row]))
-    rebuild(ORIGINALS, tmp_path / "data", mirror=mirror)
+    for one in PUBLISHED:
+        there = row(one)
+        if one.name == "piqa":
+            there["answer"] = "solution2"
+        one.test_file(published).parent.mkdir(parents=True)
+        one.test_file(published).write_text(json.dumps([there]))
+    rebuild(PUBLISHED, tmp_path / "data", mirror=mirror)
     told = {
         line.split(":")[0].split("/")[-2]: line for line in capsys.readouterr().out.splitlines()
     }
@@ -174,14 +180,14 @@ def test_comparison_counts_repeated_rows_and_ignores_order():
 
 def test_a_missing_mirror_folder_is_the_users_mistake(tmp_path):
     with pytest.raises(UserError, match="nowhere: no such folder"):
-        rebuild(ORIGINALS, tmp_path / "data", mirror=tmp_path / "nowhere")
+        rebuild(PUBLISHED, tmp_path / "data", mirror=tmp_path / "nowhere")
 
 
 def test_a_dataset_that_cannot_be_loaded_is_named(mirror, tmp_path):
     for file in (mirror / "google" / "boolq" / "data").iterdir():
         file.unlink()
     with pytest.raises(FetchError, match="google/boolq/validation: cannot be loaded"):
-        rebuild(ORIGINALS, tmp_path / "data", mirror=mirror)
+        rebuild(PUBLISHED, tmp_path / "data", mirror=mirror)
     assert not (tmp_path / "data").exists()
 
 
@@ -194,9 +200,9 @@ def test_a_dataset_that_cannot_be_loaded_is_named(mirror, tmp_path):
     ],
 )
 def test_a_row_that_does_not_fit_is_named(mirror, tmp_path, change, named):
-    row = {key: value for key, value in {**HUB_ROWS["piqa"], **change}.items() if value is not None}
+    changed = {**HUB_ROWS["piqa"], **change}
+    kept = {key: value for key, value in changed.items() if value is not None}
     for file in (mirror / "ybisk" / "piqa" / "data").iterdir():
-        file.write_text(json.dumps(row) + "\n")
-    piqa = [original for original in ORIGINALS if original.benchmark == "piqa"]
+        file.write_text(json.dumps(kept) + "\n")
     with pytest.raises(FetchError, match=f"piqa/validation: {named}"):
-        rebuild(piqa, tmp_path / "data", mirror=mirror)
+        rebuild([benchmark("piqa")], tmp_path / "data", mirror=mirror)

@@ -1,8 +1,7 @@
 import torch
 
-from denselora.evaluation.choice import answer_ids, common, log_likelihoods, options
+from denselora.evaluation.choice import answer_ids, common, log_likelihoods
 from denselora.evaluation.context import compute_head, read_prompts, shared_head
-from denselora.tasks import benchmark
 from tests.evaluation.models import LAYOUTS, make_rows
 
 
@@ -48,17 +47,6 @@ def test_one_forward_pass_where_answers_part_at_their_last_token(trained, tokeni
     context = read_prompts(trained, compute_head(trained, []), [prompt])
     context.append = None  # a second pass would fail
     assert len(log_likelihoods(context, [[[5], [6]]])[0]) == 2
-
-
-def test_options_are_those_that_the_row_offers():
-    arc = benchmark("ARC-Easy")
-    assert options(arc, "Which? Answer format: answer1/answer2/answer3") == (
-        "answer1",
-        "answer2",
-        "answer3",
-    )
-    assert options(arc, "Which?") == arc.answers
-    assert options(benchmark("boolq"), "So?\n\nAnswer format: true/false") == ("true", "false")
 
 
 def test_answers_share_tokens_up_to_where_they_part():

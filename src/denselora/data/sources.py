@@ -69,21 +69,6 @@ _TRAINING = {
     ),
 }
 
-_TEST_BLOBS = {
-    "boolq": "6d7edb0a8e8a6566b546ccf0d98d24e48db3fdf3",
-    "piqa": "f7a1c260692ef31796d4763cb6334f316a754fed",
-    "social_i_qa": "eadf221799ca394367b144c0f86ee0436db409d2",
-    "hellaswag": "183c4920415f83ba4b793c4873a33e7e10bd1be5",
-    "winogrande": "21257263593dd4d00546e1918c88ca0f357b08ad",
-    "ARC-Easy": "6c0d30aaedaeca148df6bcd7aaacf7c31e6ad70f",
-    "ARC-Challenge": "9540685439144200b5a7e48dab9ca4655be2af09",
-    "openbookqa": "a6e69676104bcb77237388c3b5a3f0dcbb81d1e2",
-    "gsm8k": "57a7a08e10e12e975e1f972d2b8125c0d4c722b1",
-    "AQuA": "731fbb456f7a93bb4121125de09c4adcf42e5dab",
-    "AddSub": "f3996cdf4159b4e1e4b6768865a4db72105f4e2f",
-    "SVAMP": "98b8f1872db596f8aaff2c95d1d698a9fa13b94f",
-}
-
 
 def published(suite: str) -> tuple[SourceFile, ...]:
     """The files of one suite, the training sets first."""
@@ -92,12 +77,13 @@ def published(suite: str) -> tuple[SourceFile, ...]:
         for name, blob, rows in _TRAINING[suite]
     ) + tuple(
         SourceFile(
-            f"dataset/{one.name}/test.json",
-            f"{suite}/{one.name}/test.json",
-            _TEST_BLOBS[one.name],
-            one.test_rows,
+            path=str(one.test_file(Path("dataset"))),
+            target=str(one.test_file(Path(suite))),
+            blob=one.blob,
+            rows=one.test_rows,
         )
         for one in SUITES[suite]
+        if one.blob
     )
 
 

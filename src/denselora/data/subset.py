@@ -3,12 +3,12 @@
 A smaller part lies within every larger one of the same seed: each is a beginning of one order.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import zip_longest
 
 from denselora.errors import UserError
+from denselora.tasks import offered
 
 
 def subset(
@@ -46,13 +46,12 @@ def subset(
 
 
 def kind(instruction: str) -> str:
-    """What kind of question a row asks, from its "Answer format".
+    """What kind of question a row asks, from the answer words that it names.
 
     It tells BoolQ, PIQA, HellaSwag and WinoGrande, which have answer words of their own, from
     questions with three answers (SIQA) and with more (ARC and OBQA, whose rows look alike).
     """
-    stated = re.search(r"Answer format: (\S+)\s*$", instruction)
-    if not stated:
+    words = offered(instruction)
+    if not words:
         return "free"
-    words = stated[1].split("/")
     return "answer4" if len(words) > 4 else words[-1]

@@ -9,10 +9,9 @@ import torch
 
 from denselora.data.rows import FIELDS
 from denselora.errors import UserError
-from denselora.evaluation.choice import offered
 from denselora.evaluation.context import Head
 from denselora.evaluation.scoring import Scoring
-from denselora.tasks import Benchmark
+from denselora.tasks import Benchmark, offered
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,13 @@ def ask(scoring: Scoring, row: dict[str, str], words: Sequence[str] = ()) -> Ans
     words: the options; by default those of the instruction's "Answer format: a/b/c", if any.
     """
     words = tuple(words) or offered(row["instruction"])
-    question = Benchmark("question", "question", 1, words, 1 / max(1, len(words)))
+    question = Benchmark(
+        name="question",
+        label="question",
+        test_rows=1,
+        answers=words,
+        chance=1 / max(1, len(words)),
+    )
     rows = [{"answer": "0", **row}]
     written = replace(scoring, kind="generate")
     asked = written.questions(question, rows)

@@ -1,28 +1,12 @@
 """Ranking a row's answer words by their log-likelihood, without decoding."""
 
-import re
 from collections.abc import Sequence
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from denselora.evaluation.context import Context
-from denselora.tasks import Benchmark
-
-# The answer as the rows of LLM-Adapters word it; a row's own output would give the gold away.
-SENTENCE = "the correct answer is {}"
-
-
-def offered(instruction: str) -> tuple[str, ...]:
-    """The answer words of an instruction's last line "Answer format: a/b/c"; none without it."""
-    line = re.search(r"Answer format: *(\S+)\s*$", instruction)
-    return tuple(line.group(1).split("/")) if line else ()
-
-
-def options(benchmark: Benchmark, instruction: str) -> tuple[str, ...]:
-    """The answer words that a row offers; all of the benchmark's if it names none of them."""
-    named = offered(instruction)
-    return named if set(named) & set(benchmark.answers) else benchmark.answers
+from denselora.tasks import SENTENCE
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[list[int]]:

@@ -1,45 +1,13 @@
-"""What a model wrote, read and counted; needs neither torch nor the model."""
+"""Predictions counted, and judged anew; needs neither torch nor the model."""
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from denselora.protocol import Protocol
 from denselora.results.predictions import read_predictions
-from denselora.tasks import Benchmark, answer_pattern
-
-SECTION = "###"  # opens a section of the prompt, and what a model makes up after its answer
-
-
-def read(benchmark: Benchmark, protocol: Protocol, text: str) -> tuple[str | None, set[str]]:
-    """The answer in a continuation of the prompt, or None, and all the answer words in it.
-
-    With whole words (protocol `clean`) the answer ends where the model opens another section. Else
-    what follows the last "### Response:" is read, also one that the model wrote itself, as in the
-    authors' script.
-    """
-    whole = protocol.whole_word_answers
-    if whole:
-        text = text.split(SECTION, 1)[0]
-    return benchmark.read(text, whole_word=whole), benchmark.named(text, whole_word=whole)
-
-
-def settled(benchmark: Benchmark, protocol: Protocol, text: str) -> bool:
-    """Whether nothing that may follow a continuation can change what `read` takes from it.
-
-    True with whole words once the first answer word has its border on the right, or another
-    section has begun. Never for numbers, of which the last counts, nor without whole words, where
-    a new "### Response:" would start over.
-    """
-    if not protocol.whole_word_answers or not benchmark.answers:
-        return False
-    if SECTION in text:
-        return True
-    text = text.rstrip("\N{REPLACEMENT CHARACTER}")  # half a character may become a letter
-    found = re.search(answer_pattern(benchmark.answers, whole_word=True), text)
-    return found is not None and found.end() < len(text)
+from denselora.tasks import Benchmark
 
 
 def prompt_hash(prompt: str) -> str:
@@ -66,12 +34,13 @@ def recount(
 
     Returns the figures, and how many rows are judged otherwise than when they were made.
     """
-    rows, changed = [], 0
+    rows, changed, whole_word = [], 0, protocol.whole_word_answers
     for row in read_predictions(file):
         if scoring != "generate":
             parsed, named = row["parsed"], set()
         else:
-            parsed, named = read(benchmark, protocol, row["raw"])
+            parsed = benchmark.read(row["raw"], whole_word)
+            named = benchmark.named(row["raw"], whole_word)
         correct = benchmark.is_right(parsed, row["gold"])
         changed += (parsed, correct) != (row["parsed"], row["correct"])
         rows.append(row | {"parsed": parsed, "named": sorted(named), "correct": correct})

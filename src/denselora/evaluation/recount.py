@@ -63,7 +63,7 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
     """
     record = _record(folder)
     protocol, data = _protocol(record), _identity(record)["data"]
-    files = {name: Path(data["path"]) / name / "test.json" for name in record.benchmarks}
+    files = {name: benchmark(name).test_file(Path(data["path"])) for name in record.benchmarks}
     listed = read_overlap(Path(overlap), data["train_file"], files.values())
     results = {}
     for name, kept in record.benchmarks.items():

@@ -10,7 +10,7 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from denselora.errors import UserError
 from denselora.evaluation import judge
-from denselora.evaluation.choice import answer_ids, common, log_likelihoods, options
+from denselora.evaluation.choice import answer_ids, common, log_likelihoods
 from denselora.evaluation.context import Context, Head, read_prompts
 from denselora.evaluation.decode import beam_search, decode_texts, generation_config, greedy
 from denselora.protocol import Protocol
@@ -76,7 +76,7 @@ class Scoring:
         known: dict[tuple[str, ...], list[list[int]]] = {}
         questions = []
         for number, (prompt, ids, row) in enumerate(asked):
-            words = options(benchmark, row["instruction"])
+            words = benchmark.options(row["instruction"])
             answers = known.setdefault(words, answer_ids(self.tokenizer, words))
             shared = common(answers)
             tails = [answer[shared:] for answer in answers]
@@ -118,13 +118,15 @@ class Scoring:
 
         def settled(ids: list[int]) -> bool:
             text = decode_texts(self.tokenizer, [ids])[0]
-            return judge.settled(benchmark, self.protocol, text)
+            return benchmark.settled(text, self.protocol.whole_word_answers)
 
         return decode_texts(self.tokenizer, greedy(context, decoding.max_new_tokens, eos, settled))
 
     def _written(self, benchmark: Benchmark, question: Question, text: str) -> dict[str, Any]:
-        parsed, named = judge.read(benchmark, self.protocol, text)
-        return _evidence(benchmark, question, text, parsed) | {"named": sorted(named)}
+        whole_word = self.protocol.whole_word_answers
+        named = sorted(benchmark.named(text, whole_word))
+        parsed = benchmark.read(text, whole_word)
+        return _evidence(benchmark, question, text, parsed) | {"named": named}
 
     def _chosen(
         self, benchmark: Benchmark, question: Question, values: Sequence[float]

@@ -1,25 +1,21 @@
 """EleutherAI's lm-evaluation-harness on the same rows, for scoring=lm-eval; an optional package.
 
-Everything but the rows and the model is the harness's: its templates make prompts and options, its
-batches and log-likelihoods rank them. Only where a prompt ends and its answer begins is ours: the
-harness would move the prompt's trailing spaces to the answer and tokenise the two jointly, which
-makes other tokens than decoding after the prompt does.
+The harness's template makes the prompts, its batches and log-likelihoods rank the options. Where a
+prompt ends and its answer begins is ours: the harness would move the prompt's trailing spaces to
+the answer and tokenise the two jointly, which makes other tokens than decoding after the prompt.
 """
 
-from pathlib import Path
 from typing import Any
 
-import yaml
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from denselora.errors import UserError
 from denselora.evaluation import judge
 from denselora.protocol import Protocol
-from denselora.tasks import Benchmark
+from denselora.tasks import SENTENCE, Benchmark
 
 BATCH = 16  # sequences, each a prompt with one of its options
-TASK = Path(__file__).parent / "lm_eval" / "task.yaml"
 
 
 def check_installed() -> None:
@@ -54,11 +50,21 @@ def predict(
             answer = tokenizer(continuation, add_special_tokens=False)["input_ids"]
             return tokenizer(context)["input_ids"], answer
 
+    def offered(row: dict[str, str]) -> tuple[str, ...]:
+        return benchmark.options(row["instruction"])
+
     name = f"denselora_{protocol.name}_{benchmark.name}"
-    task = yaml.safe_load(TASK.read_text(encoding="utf-8")) | {
+    task = {
         "task": name,
-        "doc_to_text": _jinja(protocol),
+        "output_type": "multiple_choice",
         "custom_dataset": lambda **_: {"test": rows},
+        "test_split": "test",
+        "doc_to_text": _jinja(protocol),
+        "doc_to_choice": lambda row: [SENTENCE.format(word) for word in offered(row)],
+        "doc_to_target": lambda row: offered(row).index(row["answer"]),
+        "target_delimiter": "",  # the prompt ends in the white space that it ends in
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1},
     }
     results = lm_eval.simple_evaluate(
         model=Separate(pretrained=model, tokenizer=tokenizer, batch_size=BATCH),
@@ -82,14 +88,14 @@ def _jinja(protocol: Protocol) -> str:
 
 
 def _evidence(benchmark: Benchmark, sample: dict[str, Any]) -> dict[str, Any]:
-    prompts, answers = zip(*sample["arguments"], strict=True)
-    words = [answer.split()[-1] for answer in answers]
+    prompt, _ = sample["arguments"][0]
+    words = benchmark.options(sample["doc"]["instruction"])
     values = [float(response[0]) for response in sample["filtered_resps"]]
     parsed = words[max(range(len(values)), key=values.__getitem__)]
     gold = sample["doc"]["answer"]
     return {
         "id": sample["doc_id"],
-        "prompt_hash": judge.prompt_hash(prompts[0]),
+        "prompt_hash": judge.prompt_hash(prompt),
         "raw": parsed,
         "parsed": parsed,
         "gold": gold,

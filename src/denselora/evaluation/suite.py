@@ -206,8 +206,8 @@ def read_benchmarks(config: dict[str, Any]) -> tuple[dict[str, Dataset], dict[st
             f"data.path={root}: no such folder; give one with <benchmark>/test.json, or run "
             "`make data`"
         )
-    chosen = benchmarks(config["tasks"], config["data"]["suite"])
-    whole = {each.name: _read_test(root / each.name / "test.json", each) for each in chosen}
+    chosen = benchmarks(config["tasks"], config["data"]["suite"], root)
+    whole = {each.name: _read_test(each.test_file(root), each) for each in chosen}
     return whole, {name: _limited(test, config["limit"]) for name, test in whole.items()}
 
 

@@ -13,7 +13,7 @@ from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.methods import describe
 from denselora.reproduce.point import Point
-from denselora.tasks import SUITES
+from denselora.tasks import benchmarks
 from denselora.training.job import Job
 from denselora.training.plan import empty_model, memory
 
@@ -61,10 +61,11 @@ def estimate(point: Point, gpu: str) -> Estimate:
     """
     job = Job.from_config(OmegaConf.create(point.config))
     data, settings = job.config["data"], job.settings
+    folder = Path(data["path"])
     rows, length = _measure(job.train_file, job.protocol.cutoff)
     tests = [
-        _measure(Path(data["path"]) / benchmark.name / "test.json")
-        for benchmark in SUITES[data["suite"]]
+        _measure(benchmark.test_file(folder))
+        for benchmark in benchmarks("all", data["suite"], folder)
     ]
     limit = point.evaluation["limit"] or max(n for n, _ in tests)
     answer = job.protocol.decoding.num_beams * ANSWER_TOKENS

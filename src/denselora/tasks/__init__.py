@@ -1,21 +1,18 @@
-"""Benchmarks as data: where the rows are, which words answer, how the answer is read."""
+"""The benchmarks: names, answer words, wording, files, and how an answer is read."""
 
-from denselora.tasks.benchmark import (
-    Benchmark,
-    answer_pattern,
-    extract_answer,
-    extract_number,
-)
-from denselora.tasks.suites import COMMONSENSE, MATH, SUITES, benchmark, benchmarks
+from denselora.tasks.benchmark import Benchmark
+from denselora.tasks.commonsense import COMMONSENSE
+from denselora.tasks.math import MATH
+from denselora.tasks.suites import SUITES, benchmark, benchmarks
+from denselora.tasks.wording import SENTENCE, offered
 
 __all__ = [
     "COMMONSENSE",
     "MATH",
+    "SENTENCE",
     "SUITES",
     "Benchmark",
-    "answer_pattern",
     "benchmark",
     "benchmarks",
-    "extract_answer",
-    "extract_number",
+    "offered",
 ]

@@ -1,19 +1,33 @@
-"""One benchmark and the reading of its answers."""
+"""One benchmark: everything that tells it from another."""
 
 import math
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from denselora.tasks.hub import Hub
+from denselora.tasks.reading import (
+    SECTION,
+    all_words,
+    answered,
+    first_word,
+    last_number,
+)
+from denselora.tasks.wording import SENTENCE, Wording, offered
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A test set in the LLM-Adapters layout, `<folder>/test.json`.
+    """A test set and how its answers are read.
 
-    name: the folder, which is also the name in options and records.
+    name: its folder, which is also the name in options and records.
     label: the column head in tables.
-    test_rows: rows of the published test set.
-    answers: the words that count as an answer, in the authors' order; none if it is a number.
+    test_rows: rows of the test set.
+    answers: the words that count as an answer, in their order; none if it is a number.
     chance: accuracy (fraction) of a uniform guess among a row's options.
+    blob: git blob id of its test.json in LLM-Adapters; None if it isn't there.
+    wording: how its rows are worded, for those that are made here.
+    hub: its original dataset, from which `make data` can build the rows.
     note: what a reader of its results must know.
     """
 
@@ -22,22 +36,70 @@ class Benchmark:
     test_rows: int
     answers: tuple[str, ...]
     chance: float
+    blob: str | None = None
+    wording: Wording | None = None
+    hub: Hub | None = None
     note: str = ""
 
-    def read(self, text: str, whole_word: bool = False) -> str | None:
-        """The answer in a model's output, or None.
+    def test_file(self, folder: Path) -> Path:
+        """Its test set in a data folder in the LLM-Adapters layout."""
+        return folder / self.name / "test.json"
 
-        whole_word: an answer word counts only with a border on both sides.
+    def row(self, question: str, options: Sequence[str], gold: int) -> dict[str, str]:
+        """A row that asks a question.
+
+        options: in the order of the answer words; none if the question offers them itself.
+        gold: index of the right answer. Raises ValueError or IndexError for one that isn't there.
         """
-        if self.answers:
-            return extract_answer(text, self.answers, whole_word)
-        return extract_number(text)
+        if gold < 0:
+            raise ValueError("the label is hidden")
+        words = self.answers[: len(options)] if options else self.answers
+        answer = words[gold]
+        return {
+            "instruction": self.wording.instruction(question, words, options),
+            "input": "",
+            "output": SENTENCE.format(answer),
+            "answer": answer,
+        }
+
+    def options(self, instruction: str) -> tuple[str, ...]:
+        """The answer words that a row offers; all of the benchmark's if it names none of them."""
+        named = offered(instruction)
+        return named if set(named) & set(self.answers) else self.answers
+
+    def read(self, text: str, whole_word: bool = False) -> str | None:
+        """The answer in a continuation of the prompt, or None: the first answer word, or the last
+        number.
+
+        whole_word: an answer word counts only with a border on both sides, and the answer ends
+        where the model opens another section.
+        """
+        text = answered(text, whole_word)
+        if not self.answers:
+            return last_number(text)
+        found = first_word(text, self.answers, whole_word)
+        return found.group() if found else None
 
     def named(self, text: str, whole_word: bool = False) -> set[str]:
-        """All the different answer words in a model's output; none if answers are numbers."""
+        """All the different answer words in a continuation; none if answers are numbers."""
         if not self.answers:
             return set()
-        return set(re.findall(answer_pattern(self.answers, whole_word), _response(text)))
+        return all_words(answered(text, whole_word), self.answers, whole_word)
+
+    def settled(self, text: str, whole_word: bool = False) -> bool:
+        """Whether nothing that may follow a continuation can change what `read` takes from it.
+
+        True with whole words once the first answer word has its border on the right, or another
+        section has begun. Never for numbers, of which the last counts, nor without whole words,
+        where a new "### Response:" would start over.
+        """
+        if not whole_word or not self.answers:
+            return False
+        if SECTION in text:
+            return True
+        text = text.rstrip("\N{REPLACEMENT CHARACTER}")  # half a character may become a letter
+        found = first_word(text, self.answers, whole_word)
+        return found is not None and found.end() < len(text)
 
     def can_be_gold(self, answer: str) -> bool:
         """Whether a model could be right at all: an answer word, or a number."""
@@ -57,31 +119,6 @@ class Benchmark:
         return parsed is not None and abs(float(parsed) - float(gold)) <= 0.001
 
 
-def extract_answer(text: str, answers: tuple[str, ...], whole_word: bool = False) -> str | None:
-    """The first answer word in a model's output, or None.
-
-    Reads what follows the last "### Response:", stripped, case-sensitively, as the authors'
-    commonsense_evaluate.py does. `whole_word` asks for a border on both sides (protocol `clean`);
-    without it "falsehood" counts as "false", as in the authors' script.
-    """
-    found = re.search(answer_pattern(answers, whole_word), _response(text))
-    return found.group() if found else None
-
-
-def answer_pattern(answers: tuple[str, ...], whole_word: bool) -> str:
-    """A regular expression for any of the answer words."""
-    pattern = "|".join(re.escape(word) for word in answers)
-    return rf"\b(?:{pattern})\b" if whole_word else pattern
-
-
-def extract_number(text: str) -> str | None:
-    """The last number in a model's output, thousands' commas removed, or None.
-
-    As LLM-Adapters' evaluate.py reads it: "1,234" is 1234, "3-2" ends in -2, "1/2" in 2.
-    """
-    numbers = re.findall(r"-?\d+\.?\d*", _response(text).replace(",", ""))
-    return numbers[-1] if numbers else None
-
-
-def _response(text: str) -> str:
-    return text.rsplit("### Response:", 1)[-1].strip()
+def numbered(word: str, n: int) -> tuple[str, ...]:
+    """word1 to wordn."""
+    return tuple(f"{word}{i}" for i in range(1, n + 1))
