@@ -8,7 +8,7 @@ import importlib
 
 import wrapt
 
-__all__ = ["DenseLoraConfig", "DenseLoraModel", "from_release", "to_lora"]
+__all__ = ["DenseLoraConfig", "DenseLoraModel", "from_release", "to_lora", "use_fused"]
 
 
 @wrapt.when_imported("peft")

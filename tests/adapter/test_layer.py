@@ -5,8 +5,8 @@ import torch
 from peft import get_peft_model
 from torch import nn
 
-from denselora.adapter.cpu import Masks
-from denselora.adapter.functional import draw_seed
+from denselora.adapter.fused.cpu import Masks
+from denselora.adapter.fused.operator import draw_seed
 from denselora.adapter.layer import (
     ACTIVATIONS,
     CORES,

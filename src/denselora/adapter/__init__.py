@@ -4,6 +4,7 @@ from peft.utils import register_peft_method
 
 from denselora.adapter.config import DenseLoraConfig
 from denselora.adapter.convert import from_release, to_lora
+from denselora.adapter.fused.choice import use_fused
 from denselora.adapter.layer import DenseLoraLayer
 from denselora.adapter.model import DenseLoraModel
 from denselora.adapter.transformers_keys import teach_key_of_the_pairs
@@ -13,4 +14,11 @@ register_peft_method(
 )
 teach_key_of_the_pairs()
 
-__all__ = ["DenseLoraConfig", "DenseLoraLayer", "DenseLoraModel", "from_release", "to_lora"]
+__all__ = [
+    "DenseLoraConfig",
+    "DenseLoraLayer",
+    "DenseLoraModel",
+    "from_release",
+    "to_lora",
+    "use_fused",
+]

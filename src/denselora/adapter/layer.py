@@ -29,7 +29,8 @@ from peft.utils import quantization_extra_repr, resolve_quantization_backend
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from denselora.adapter import functional
+from denselora.adapter.fused.choice import is_chosen
+from denselora.adapter.fused.operator import add_branch
 
 
 def _relu(x: torch.Tensor) -> torch.Tensor:
@@ -171,9 +172,10 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 continue
             # A pair may serve layers on several devices; the core is always on the layer's own.
             E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
-            branch = (E, M, D, self.scaling[name], self.activations[name], self.dropouts[name])
-            if functional.is_supported(x, self.r[name]):
-                y = functional.add_branch(y, x, *branch, self.training)
+            activations, dropouts = self.activations[name], self.dropouts[name]
+            branch = (E, M, D, self.scaling[name], activations, dropouts)
+            if is_chosen(x, E, activations, dropouts, denselora_delta):
+                y = add_branch(y, x, *branch, self.training)
                 continue
             # Autocast chooses the dtype of each product itself.
             cast = not torch.is_autocast_enabled(x.device.type)

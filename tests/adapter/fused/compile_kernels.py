@@ -1,6 +1,6 @@
-"""Compiles what the operator launches, for a GPU that needn't be there; see test_kernels.py.
+"""Compiles what the operator launches, for a GPU that needn't be there; see test_gpu.py.
 
-python tests/adapter/compile_kernels.py ARCHITECTURE DTYPE R ACTIVATION TOKENS
+python tests/adapter/fused/compile_kernels.py ARCHITECTURE DTYPE R ACTIVATION TOKENS
 
 prints a line of JSON for each kernel: its name and the bytes of shared memory a program takes.
 A single token is one of an answer, without dropout.
@@ -15,7 +15,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from triton.runtime import JITFunction
 
-from denselora.adapter import kernels
+from denselora.adapter.fused import gpu
 
 NAMES = {
     torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16", torch.int64: "i64"
@@ -35,8 +35,8 @@ def launches(dtype: torch.dtype, r: int, activation: str, tokens: int) -> list[t
     seed = torch.tensor(1) if training else None
     options = seed, 2.0, activation, activation, 0.05, 0.05, 0.05
     JITFunction.__getitem__ = record
-    kernels.add(y, h, x, *weights, *options)
-    kernels.gradients(y, x, h, *weights, *options, training)
+    gpu.add(y, h, x, *weights, *options)
+    gpu.gradients(y, x, h, *weights, *options, training)
     return found
 
 

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 pytest.importorskip("triton", reason="Triton isn't installed")
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-from denselora.adapter import kernels  # noqa: E402
-from denselora.adapter.functional import LARGEST_GPU_RANK  # noqa: E402
+from denselora.adapter.fused import gpu  # noqa: E402
+from denselora.adapter.fused.operator import LARGEST_GPU_RANK  # noqa: E402
 from denselora.adapter.layer import ACTIVATIONS  # noqa: E402
-from tests.adapter import compile_kernels  # noqa: E402
-from tests.adapter.test_functional import DROPOUTS, NAMES, operands, reference, result  # noqa: E402
+from tests.adapter.fused import compile_kernels  # noqa: E402
+from tests.adapter.fused.test_operator import DROPOUTS, NAMES, operands, reference, result  # noqa: E402
 
 SEED = torch.tensor(12345678901234567, device=DEVICE)
 
@@ -32,15 +32,15 @@ def fused(leaves, grad, activations, dropouts, seed=SEED, need_x=True):
     total = y.clone()
     h = x.new_empty(math.prod(x.shape[:-1]), len(E), dtype=torch.float32)
     options = (seed, 2.0, *activations, *dropouts)
-    kernels.add(total, h, x, E, M, D, *options)
-    return [total, grad, *kernels.gradients(grad, x, h, E, M, D, *options, need_x)]
+    gpu.add(total, h, x, E, M, D, *options)
+    return [total, grad, *gpu.gradients(grad, x, h, E, M, D, *options, need_x)]
 
 
 def plain(leaves, grad, activations, dropouts, seed=SEED):
     """The same by autograd in fp64, with the kernels' masks."""
     exact = [leaf.detach().double().requires_grad_() for leaf in leaves]
     shape, (in_, r, out) = leaves[1].shape[:-1], (leaves[2].shape[1], *leaves[4].shape[::-1])
-    drawn = kernels.masks(seed, math.prod(shape), (in_, r, out), dropouts)
+    drawn = gpu.masks(seed, math.prod(shape), (in_, r, out), dropouts)
     drawn = [mask.view(*shape, -1) for mask in drawn]
     return result(lambda *t: reference(t, 2.0, activations, drawn), exact, grad.double())
 
@@ -66,8 +66,8 @@ def test_any_division_of_the_work_gives_the_same(monkeypatch):
     leaves, grad = on_device(operands(tokens=(3, 23), features=(150, 140), r=20))
     wanted = plain(leaves, grad, ("gelu", "gelu"), DROPOUTS)
     for programs, slabs in ((1, 1), (4, 2)):
-        monkeypatch.setattr(kernels, "PROGRAMS", programs)
-        monkeypatch.setattr(kernels, "SLABS", slabs)
+        monkeypatch.setattr(gpu, "PROGRAMS", programs)
+        monkeypatch.setattr(gpu, "SLABS", slabs)
         actual = fused(leaves, grad, ("gelu", "gelu"), DROPOUTS)
         for a, b in zip(actual, wanted, strict=True):
             torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4)
@@ -77,11 +77,10 @@ def test_gelu_and_its_slope_are_exact_to_fp32():
     v = torch.linspace(-12, 12, 64 * 64, device=DEVICE).view(64, 64).requires_grad_()
     wanted = F.gelu(v.double())
     slope = torch.autograd.grad(wanted.sum(), v)[0]
-    with torch.no_grad():
-        torch.testing.assert_close(
-            kernels._z(v, None, "gelu", 0.0).double(), wanted, rtol=3e-7, atol=3e-7
-        )
-        gradient = kernels._z(v, None, "gelu", 0.0, torch.ones_like(v))
+    h, M = v.detach(), torch.eye(64, device=DEVICE)
+    activated = gpu._core_forward(h, h, M, "gelu", None, 0.0)
+    torch.testing.assert_close(activated.double(), wanted.detach(), rtol=3e-7, atol=3e-7)
+    gradient, _ = gpu._core_backward(torch.ones(1, 64, 64, device=DEVICE), h, M, "gelu", None, 0.0)
     torch.testing.assert_close(gradient, slope, rtol=3e-7, atol=3e-7)
 
 
@@ -105,7 +104,8 @@ def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
     shared = {line["kernel"]: line["shared"] for line in map(json.loads, done.stdout.splitlines())}
     assert shared.keys() == {
-        "_encode", "_encoded", "_decode", "_decode_backward", "_encode_backward"
+        "_encode", "_core", "_decode",
+        "_decode_backward", "_core_backward_kernel", "_encode_backward",
     }  # fmt: skip
     # CUDA's programming guide, technical specifications: 99 KB at compute capability 8.6 and 8.9
     assert max(shared.values()) <= 99 * 1024, shared
@@ -136,7 +136,7 @@ def test_half_precision_base_is_rounded_once():
 
 def test_masks_have_their_rates_and_are_independent():
     p, shape = 0.05, (64, (512, 512, 512))
-    drawn = kernels.masks(SEED, *shape, (p,) * 3) + kernels.masks(SEED + 1, *shape, (p,) * 3)
+    drawn = gpu.masks(SEED, *shape, (p,) * 3) + gpu.masks(SEED + 1, *shape, (p,) * 3)
     n = drawn[0].numel()
     for mask in drawn:
         assert abs((mask == 0).sum() - n * p) < 5 * math.sqrt(n * p)

@@ -1,4 +1,4 @@
-"""The operator of functional.py on a CPU: a block of rows at a time, in the same memory."""
+"""The operator on a CPU: a block of rows at a time, in the same memory."""
 
 from __future__ import annotations
 
@@ -81,6 +81,19 @@ def gradients(
                 _zero(flat, dropped_x)
                 out.copy_(block)
     return grad_x, *_cast(weights, grad_E, grad_M, grad_D.T.contiguous())
+
+
+def masks(seed: Tensor, tokens: int, widths: tuple[int, int, int], dropouts) -> list[Tensor]:
+    """What is multiplied with x [tokens, in], z [tokens, r] and d [tokens, out]; fp64."""
+    drawn = Masks(seed, dropouts)
+    scales = zip(widths, drawn.scales, strict=True)
+    result = [torch.full((tokens, w), scale, dtype=torch.float64) for w, scale in scales]
+    for block in _blocks(*result):
+        dropped = drawn.next(*(mask.numel() for mask in block))
+        for mask, indices in zip(block, dropped, strict=True):
+            if indices is not None:
+                mask.view(-1)[indices] = 0
+    return result
 
 
 class Masks:

@@ -8,9 +8,9 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
-from denselora.adapter import cpu
-from denselora.adapter.cpu import Masks, block_rows
-from denselora.adapter.functional import add_branch, draw_seed
+from denselora.adapter.fused import cpu
+from denselora.adapter.fused.cpu import Masks
+from denselora.adapter.fused.operator import add_branch, draw_seed
 from denselora.adapter.layer import ACTIVATIONS, denselora_delta
 
 GELU, DROPOUTS = ("gelu", "gelu"), (0.2, 0.3, 0.4)
@@ -32,19 +32,9 @@ def operands(dtype=torch.float32, half=None, tokens=(3, 5), features=(7, 6), r=4
 
 
 def masks(seed, x, E, D, dropouts):
-    """What each dropout multiplies by, fp64, put together from the operator's blocks."""
-    drawn, tokens = Masks(seed, dropouts), math.prod(x.shape[:-1])
-    widths = (len(E.T), len(E), len(D))
-    result = [torch.ones(tokens, width, dtype=torch.float64) for width in widths]
-    rows = block_rows(tokens, max(widths))
-    for block in zip(*(mask.split(rows) for mask in result), strict=True):
-        for mask, dropped in zip(block, drawn.next(*(mask.numel() for mask in block)), strict=True):
-            if dropped is not None:
-                mask.view(-1)[dropped] = 0
-    return [
-        mask.view(*x.shape[:-1], -1) * scale
-        for mask, scale in zip(result, drawn.scales, strict=True)
-    ]
+    """What each dropout multiplies by, in the shapes of x, z and d."""
+    drawn = cpu.masks(seed, math.prod(x.shape[:-1]), (len(E.T), len(E), len(D)), dropouts)
+    return [mask.view(*x.shape[:-1], -1) for mask in drawn]
 
 
 def reference(leaves, scaling, activations, masks):

@@ -1,14 +1,18 @@
-"""The operator of functional.py on a GPU, in Triton: each tensor of a feature's width is read once.
+"""The operator on a GPU, in Triton: each tensor of a feature's width is read once in a pass.
 
-    forward     encode, encoded, [M], decode
-    backward    encoded, [M], decode_backward, [M], encoded_backward, encode_backward
+    forward     encode, core, decode
+    backward    core, decode_backward, core_backward, encode_backward
 
-[M]: torch multiplies r-vectors by M. A kernel draws its own masks, by Philox from (seed, place,
-row, column), so that both passes see the same ones and no order matters. Rows are tokens. What many
-programs add to is written in parts and summed by torch, so that results are reproducible.
+Few kernels, because each costs the host more time than the GPU at a thousand tokens. A kernel draws
+its own masks, by Philox from (seed, place, row, column), so that both passes see the same ones and
+no order matters. Rows are tokens. What many programs add to is written in parts that are summed in
+a fixed order, so that results repeat to the bit.
 """
 
 from __future__ import annotations
+
+import functools
+import math
 
 import torch
 import triton
@@ -26,16 +30,16 @@ def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> 
         return
     x, y, E, D = _rows(x), _rows(y), E.contiguous(), D.contiguous()
     (tokens, r), (out, in_) = h.shape, (len(D), E.shape[1])
-    tile, tiling = _tiling(r, y.dtype)
-    blocks = triton.cdiv(tokens, tile)
-    width = _divide(in_, tile, triton.cdiv(PROGRAMS, blocks))
-    parts_h = h.new_empty(triton.cdiv(in_, width), tokens, r)
-    with torch.cuda.device_of(x), torch.autocast("cuda", enabled=False):
-        grid, sizes = (blocks, len(parts_h)), (tokens, in_, r, width)
-        _encode[grid](x, E, parts_h, *sizes, *_dropout(h, seed, on_x), **tiling)
-        torch.sum(parts_h, 0, out=h)
-        w = _z(h, seed, after_E, on_z) @ M.T.to(h.dtype)
-        grid, sizes = (blocks, triton.cdiv(out, tile)), (tokens, out, r, float(scaling))
+    tile, tiling = _tiling(r, _is_exact(y))
+    blocks = _count(tokens, tile)
+    width = _divide(in_, tile, _count(PROGRAMS, blocks))
+    parts = _count(in_, width)
+    parts_h = h.new_empty(parts, tokens, r) if parts > 1 else h
+    with torch.cuda.device_of(x):
+        sizes = tokens, in_, r, width
+        _encode[blocks, parts](x, E, parts_h, *sizes, *_dropout(h, seed, on_x), **tiling)
+        w = _core_forward(parts_h, h, M, after_E, seed, on_z)
+        grid, sizes = (blocks, _count(out, tile)), (tokens, out, r, float(scaling))
         _decode[grid](y, w, D, *sizes, ACTIVATION[after_D], *_dropout(h, seed, on_d), **tiling)
 
 
@@ -48,25 +52,56 @@ def gradients(
     if not len(h):
         return grad_x, *map(torch.zeros_like, (E, M, D))
     x, grad, E, D = _rows(x), _rows(grad), E.contiguous(), D.contiguous()
-    (tokens, r), (out, in_), M_ = h.shape, (len(D), E.shape[1]), M.to(h.dtype)
-    tile, tiling = _tiling(r, grad.dtype)
+    (tokens, r), (out, in_) = h.shape, (len(D), E.shape[1])
+    tile, tiling = _tiling(r, _is_exact(grad))
     slab = _divide(tokens, tile, SLABS)
-    slabs = triton.cdiv(tokens, slab)
-    width = _divide(out, tile, triton.cdiv(PROGRAMS, slabs))
-    parts_w = h.new_empty(triton.cdiv(out, width), tokens, r)
-    parts_D, parts_E = h.new_empty(slabs, out, r), h.new_empty(slabs, r, in_)
-    with torch.cuda.device_of(x), torch.autocast("cuda", enabled=False):
-        z = _z(h, seed, after_E, on_z)
-        grid, sizes = (len(parts_w), slabs), (tokens, out, r, slab, width, float(scaling))
+    slabs = _count(tokens, slab)
+    width = _divide(out, tile, _count(PROGRAMS, slabs))
+    groups = _count(out, width)
+    parts_w = h.new_empty(groups, tokens, r)
+    # of D's gradient and E's, side by side, to be summed at once
+    parts = h.new_empty(slabs, out * r + r * in_)
+    with torch.cuda.device_of(x):
+        w = _core_forward(h, h, M, after_E, seed, on_z)
+        sizes = tokens, out, r, slab, width, parts.shape[1], float(scaling)
         options = ACTIVATION[after_D], *_dropout(h, seed, on_d)
-        _decode_backward[grid](grad, z @ M_.T, D, parts_w, parts_D, *sizes, *options, **tiling)
-        grad_w = parts_w.sum(0)
-        grad_h = _z(h, seed, after_E, on_z, grad_w @ M_)
-        grid, sizes = (triton.cdiv(in_, tile), slabs), (tokens, in_, r, slab)
+        _decode_backward[groups, slabs](grad, w, D, parts_w, parts, *sizes, *options, **tiling)
+        grad_h, grad_M = _core_backward(parts_w, h, M, after_E, seed, on_z)
+        grid, sizes = (_count(in_, tile), slabs), (tokens, in_, r, slab, parts.shape[1], out * r)
         options = need_x, *_dropout(h, seed, on_x)
-        _encode_backward[grid](x, E, grad_h, grad_x, parts_E, *sizes, *options, **tiling)
-        grads = parts_E.sum(0), grad_w.T @ z, parts_D.sum(0)
+        _encode_backward[grid](x, E, grad_h, grad_x, parts, *sizes, *options, **tiling)
+        grad_D, grad_E = parts.sum(0).split([out * r, r * in_])
+    grads = grad_E.view(r, in_), grad_M, grad_D.view(out, r)
     return grad_x, *(g.to(weight.dtype) for g, weight in zip(grads, (E, M, D), strict=True))
+
+
+def _core_forward(parts_h, h, M, after_E, seed, on_z) -> Tensor:
+    """M · drop(act(h)) [tokens, r]. ``parts_h``: h, or parts whose sum h is filled with."""
+    tokens, r = h.shape
+    tile, tiling = _tiling(r, True)
+    w, parts = torch.empty_like(h), 1 if parts_h is h else len(parts_h)
+    grid = _count(tokens, tile), _count(r, min(tile, tiling["R"]))
+    options = ACTIVATION[after_E], *_dropout(h, seed, on_z)
+    _core[grid](parts_h, h, w, M.contiguous(), tokens, r, parts, *options, **tiling)
+    return w
+
+
+def _core_backward(parts_w, h, M, after_E, seed, on_z) -> tuple[Tensor, Tensor]:
+    """The gradients of h and of M, from the parts of that of w = M · drop(act(h))."""
+    tokens, r = h.shape
+    tile, tiling = _tiling(r, True)
+    slab = _divide(tokens, tile, 2 * SLABS)
+    slabs = _count(tokens, slab)
+    grad_h, parts_M = torch.empty_like(h), h.new_empty(slabs, r, r)
+    grid = _count(r, min(tile, tiling["R"])), slabs
+    sizes, options = (
+        (tokens, r, slab, len(parts_w)),
+        (ACTIVATION[after_E], *_dropout(h, seed, on_z)),
+    )
+    _core_backward_kernel[grid](
+        parts_w, h, M.contiguous(), grad_h, parts_M, *sizes, *options, **tiling
+    )
+    return grad_h, parts_M.sum(0)
 
 
 def threshold(seed: Tensor | None, p: float) -> int:
@@ -79,7 +114,7 @@ def masks(seed: Tensor, tokens: int, widths: tuple[int, int, int], dropouts) -> 
     result = []
     for place, (width, p) in enumerate(zip(widths, dropouts, strict=True)):
         mask = torch.empty(tokens, width, device=seed.device)
-        grid = triton.cdiv(tokens, 64), triton.cdiv(width, 64)
+        grid = _count(tokens, 64), _count(width, 64)
         _mask[grid](mask, tokens, width, place, *_dropout(mask, seed, p), 64)
         result.append(mask)
     return result
@@ -89,36 +124,35 @@ def _rows(values: Tensor) -> Tensor:
     return values.reshape(-1, values.shape[-1]).contiguous()
 
 
-def _z(h, seed, after_E, on_z, grad=None) -> Tensor:
-    """drop(act(h)), or with the gradient of that, the gradient of h."""
-    result = torch.empty_like(h)
-    (tokens, r), backward = h.shape, grad is not None
-    grid = triton.cdiv(tokens, 64), triton.cdiv(r, 64)
-    options = backward, ACTIVATION[after_E], *_dropout(h, seed, on_z), 64
-    _encoded[grid](h, grad if backward else h, result, tokens, r, *options)
-    return result
-
-
 def _dropout(h, seed, p) -> tuple[Tensor, int]:
     return h if seed is None else seed, threshold(seed, p)  # no kernel follows h
 
 
+def _count(width: int, part: int) -> int:
+    return -(-width // part)
+
+
 def _divide(width: int, tile: int, parts: int) -> int:
     """A whole number of tiles, of which about ``parts`` make up the width."""
-    return tile * triton.cdiv(width, tile * parts)
+    return tile * _count(width, tile * parts)
 
 
-def _tiling(r: int, half: torch.dtype) -> tuple[int, dict]:
+def _is_exact(base: Tensor) -> bool:
+    """Whether products need all of fp32's digits; a base in half precision has fewer than TF32."""
+    return base.dtype.itemsize == 4 and not torch.backends.cuda.matmul.allow_tf32
+
+
+@functools.cache
+def _tiling(r: int, exact: bool) -> tuple[int, dict]:
     """The side of a tile, and what kernels with products need to know.
 
     Tiles shrink as the rank grows, to fit into registers and into 99 KB of shared memory, which is
-    what consumer GPUs have. A base in half precision has no more digits than tf32 keeps.
+    what consumer GPUs have.
     """
-    r = max(16, triton.next_power_of_2(r))
-    exact = half.itemsize == 4 and not torch.backends.cuda.matmul.allow_tf32
-    tile = max(16, min(64, (2048 if exact else 4096) // r))
+    R = max(16, 2 ** math.ceil(math.log2(r)))
+    tile = max(16, min(64, (2048 if exact else 4096) // R))
     precision = "tf32x3" if exact else "tf32"
-    return tile, {"R": r, "B": tile, "PRECISION": precision, "num_stages": 2}
+    return tile, {"R": R, "B": tile, "PRECISION": precision, "num_stages": 2}
 
 
 @triton.jit
@@ -164,14 +198,16 @@ def _slope(v, KIND: tl.constexpr):
 
 
 @triton.jit
-def _drop(tile, seed, place, rows, column, DROP: tl.constexpr, B: tl.constexpr):
-    """A tile [B, B] that starts at ``column``, a multiple of 8, with its dropped elements zeroed.
+def _drop(
+    tile, seed, place, rows, column, DROP: tl.constexpr, B: tl.constexpr, W: tl.constexpr
+):  # fmt: skip
+    """A tile [B, W] that starts at ``column``, a multiple of 8, with its dropped elements zeroed.
 
     The kept ones are not scaled. One Philox call gives eight elements 16 bits each.
     """
     if DROP > 0:  # no return before: Triton compiles what comes after it
-        eighths = column // 8 + tl.arange(0, B // 8)
-        zero = tl.zeros([B, B // 8], tl.int32)
+        eighths = column // 8 + tl.arange(0, W // 8)
+        zero = tl.zeros([B, W // 8], tl.int32)
         c0 = (zero + eighths[None, :]).to(tl.uint32)
         c1 = (zero + rows[:, None]).to(tl.uint32)
         c2 = (zero + place).to(tl.uint32)
@@ -191,7 +227,7 @@ def _scale(DROP: tl.constexpr):
 @triton.jit
 def _mask(mask, tokens, width, place, seed, DROP: tl.constexpr, B: tl.constexpr):
     rows, column = tl.program_id(0) * B + tl.arange(0, B), tl.program_id(1) * B
-    kept = _drop(tl.full([B, B], _scale(DROP), tl.float32), seed, place, rows, column, DROP, B)
+    kept = _drop(tl.full([B, B], _scale(DROP), tl.float32), seed, place, rows, column, DROP, B, B)
     _store(mask, kept, rows, column + tl.arange(0, B), tokens, width)
 
 
@@ -222,7 +258,7 @@ def _encode(
     for column in range(part * width, min((part + 1) * width, in_), B):
         columns = column + tl.arange(0, B)
         tile = _load(x, rows, columns, tokens, in_)
-        tile = _drop(tile, seed, 0, rows, column, DROP, B)
+        tile = _drop(tile, seed, 0, rows, column, DROP, B, B)
         e = _load(E, ranks, columns, r, in_)
         total += tl.dot(tile, tl.trans(e), input_precision=PRECISION)
     total *= _scale(DROP)
@@ -230,20 +266,52 @@ def _encode(
 
 
 @triton.jit
-def _encoded(
-    h, grad_z, result, tokens, r, BACKWARD: tl.constexpr, AFTER: tl.constexpr,
-    seed, DROP: tl.constexpr, B: tl.constexpr,
+def _core(
+    parts_h, h, w, M, tokens, r, parts, AFTER: tl.constexpr, seed, DROP: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """z = drop(act(h)), or backward, the gradient of h from that of z."""
-    rows, column = tl.program_id(0) * B + tl.arange(0, B), tl.program_id(1) * B
-    columns = column + tl.arange(0, B)
-    tile = _load(h, rows, columns, tokens, r)
-    if BACKWARD:
-        tile = _slope(tile, AFTER) * _load(grad_z, rows, columns, tokens, r)
-    else:
-        tile = _activate(tile, AFTER)
-    tile = _drop(tile * _scale(DROP), seed, 1, rows, column, DROP, B)
-    _store(result, tile, rows, columns, tokens, r)
+    """h from its parts, and w = M · drop(act(h)), a tile's width of w's columns."""
+    rows, ranks = tl.program_id(0) * B + tl.arange(0, B), tl.arange(0, R)
+    W: tl.constexpr = min(R, B)
+    columns = tl.program_id(1) * W + tl.arange(0, W)
+    total = _load(parts_h, rows, ranks, tokens, r)
+    at = parts_h
+    for _ in range(1, parts):
+        at += tokens * r
+        total += _load(at, rows, ranks, tokens, r)
+    if (parts > 1) & (tl.program_id(1) == 0):
+        _store(h, total, rows, ranks, tokens, r)
+    z = _drop(_scale(DROP) * _activate(total, AFTER), seed, 1, rows, 0, DROP, B, R)
+    m = _load(M, columns, ranks, r, r)
+    _store(w, tl.dot(z, tl.trans(m), input_precision=PRECISION), rows, columns, tokens, r)
+
+
+@triton.jit
+def _core_backward_kernel(
+    parts_w, h, M, grad_h, parts_M, tokens, r, slab, groups, AFTER: tl.constexpr,
+    seed, DROP: tl.constexpr, R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """A tile's width of columns of h's gradient, and parts of M's (one for each slab)."""
+    part, ranks = tl.program_id(1), tl.arange(0, R)
+    W: tl.constexpr = min(R, B)
+    column = tl.program_id(0) * W
+    columns = column + tl.arange(0, W)
+    m = _load(M, ranks, columns, r, r)
+    total = tl.zeros([R, W], tl.float32)
+    for start in range(part * slab, min((part + 1) * slab, tokens), B):
+        rows = start + tl.arange(0, B)
+        grad_w = _load(parts_w, rows, ranks, tokens, r)
+        at = parts_w
+        for _ in range(1, groups):
+            at += tokens * r
+            grad_w += _load(at, rows, ranks, tokens, r)
+        v = _load(h, rows, columns, tokens, r)
+        z = _drop(_scale(DROP) * _activate(v, AFTER), seed, 1, rows, column, DROP, B, W)
+        grad = _scale(DROP) * tl.dot(grad_w, m, input_precision=PRECISION)
+        grad = _drop(grad, seed, 1, rows, column, DROP, B, W)
+        _store(grad_h, grad * _slope(v, AFTER), rows, columns, tokens, r)
+        total += tl.dot(tl.trans(grad_w), z, input_precision=PRECISION)
+    _store(parts_M + part.to(tl.int64) * r * r, total, ranks, columns, r, r)
 
 
 @triton.jit
@@ -257,20 +325,20 @@ def _decode(
     columns = column + tl.arange(0, B)
     w_tile, D_tile = _load(w, rows, ranks, tokens, r), _load(D, columns, ranks, out, r)
     d = tl.dot(w_tile, tl.trans(D_tile), input_precision=PRECISION)
-    d = _drop(scaling * _scale(DROP) * _activate(d, AFTER), seed, 2, rows, column, DROP, B)
+    d = _drop(scaling * _scale(DROP) * _activate(d, AFTER), seed, 2, rows, column, DROP, B, B)
     _store(y, _load(y, rows, columns, tokens, out) + d, rows, columns, tokens, out)
 
 
 @triton.jit
 def _decode_backward(
-    grad, w, D, parts_w, parts_D, tokens, out, r, slab, width, scaling,
+    grad, w, D, parts_w, parts_D, tokens, out, r, slab, width, stride, scaling,
     AFTER: tl.constexpr, seed, DROP: tl.constexpr,
     R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Parts of the gradients of w (one for each ``width`` of columns) and of D (for each slab)."""
     group, part, ranks = tl.program_id(0), tl.program_id(1), tl.arange(0, R)
     part_w = parts_w + group.to(tl.int64) * tokens * r
-    part_D = parts_D + part.to(tl.int64) * out * r
+    part_D = parts_D + part.to(tl.int64) * stride
     for column in range(group * width, min((group + 1) * width, out), B):
         columns = column + tl.arange(0, B)
         D_tile = _load(D, columns, ranks, out, r)
@@ -280,7 +348,7 @@ def _decode_backward(
             w_tile = _load(w, rows, ranks, tokens, r)
             d = tl.dot(w_tile, tl.trans(D_tile), input_precision=PRECISION)
             grad_d = _load(grad, rows, columns, tokens, out) * _slope(d, AFTER)
-            grad_d = _drop(scaling * _scale(DROP) * grad_d, seed, 2, rows, column, DROP, B)
+            grad_d = _drop(scaling * _scale(DROP) * grad_d, seed, 2, rows, column, DROP, B, B)
             total += tl.dot(tl.trans(grad_d), w_tile, input_precision=PRECISION)
             grad_w = tl.dot(grad_d, D_tile, input_precision=PRECISION)
             if column > group * width:
@@ -292,7 +360,7 @@ def _decode_backward(
 
 @triton.jit
 def _encode_backward(
-    x, E, grad_h, grad_x, parts_E, tokens, in_, r, slab, NEED_X: tl.constexpr,
+    x, E, grad_h, grad_x, parts_E, tokens, in_, r, slab, stride, skipped, NEED_X: tl.constexpr,
     seed, DROP: tl.constexpr, R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """The gradient of x, and parts of that of E (one for each slab)."""
@@ -304,10 +372,10 @@ def _encode_backward(
     for start in range(part * slab, min((part + 1) * slab, tokens), B):
         rows = start + tl.arange(0, B)
         grad = _scale(DROP) * _load(grad_h, rows, ranks, tokens, r)
-        tile = _drop(_load(x, rows, columns, tokens, in_), seed, 0, rows, column, DROP, B)
+        tile = _drop(_load(x, rows, columns, tokens, in_), seed, 0, rows, column, DROP, B, B)
         back = tl.dot(grad, e, input_precision=PRECISION)
-        back = _drop(back, seed, 0, rows, column, DROP, B)
+        back = _drop(back, seed, 0, rows, column, DROP, B, B)
         total += tl.dot(tl.trans(grad), tile, input_precision=PRECISION)
         if NEED_X:
             _store(grad_x, back, rows, columns, tokens, in_)
-    _store(parts_E + part.to(tl.int64) * r * in_, total, ranks, columns, r, in_)
+    _store(parts_E + part.to(tl.int64) * stride + skipped, total, ranks, columns, r, in_)

@@ -9,8 +9,8 @@ M, D as in ``layer.py``. Against the plain version it
 - casts inside: whatever x is, the branch is computed and added in fp32, or fp64 if y or E is;
 - adds into y, which is the base layer's fresh output.
 
-cpu.py and kernels.py (Triton) do the work. The operator is opaque to torch.compile and has no
-second derivative. docs/performance.md has its costs.
+cpu.py and gpu.py (Triton) do the work; choice.py decides whether a layer uses it. The operator is
+opaque to torch.compile and has no second derivative. docs/performance.md has its costs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import math
 import torch
 from torch import Tensor
 
-from denselora.adapter import cpu
+from denselora.adapter.fused import cpu
 
 # A kernel holds whole r-vectors: tiles of more don't fit into a processor's shared memory.
 LARGEST_GPU_RANK = 256
@@ -55,6 +55,11 @@ def add_branch(
     The sum takes the memory of y where it may: y is a plain intermediate result, not a view.
     """
     seed = draw_seed(x.device) if training and any(dropouts) else None
+    return add_with_seed(y, x, E, M, D, seed, scaling, activations, dropouts)
+
+
+def add_with_seed(y, x, E, M, D, seed: Tensor | None, scaling, activations, dropouts) -> Tensor:
+    """The same with the seed of the dropouts given; None drops nothing."""
     arguments = (y, x, E, M, D, seed, scaling, *activations, *dropouts)
     if torch.compiler.is_compiling() or not _may_overwrite(y):
         return _branch(*arguments)[0]
@@ -137,9 +142,11 @@ def _branch_backward(
     on_d: float,
     need_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return _gradients(
+    grads = _gradients(
         grad, x, h, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d, need_x
     )
+    # results that share memory are not allowed here
+    return tuple(part.clone() if part._is_view() else part for part in grads)
 
 
 @_branch_backward.register_fake
@@ -168,20 +175,21 @@ _branch.register_autograd(_backward, setup_context=_setup_context)
 def _add(y, x, E, M, D, seed, *options) -> Tensor:
     """Add the branch to y, contiguous. Returns h [tokens, r], the vectors before E's activation."""
     h = x.new_empty(math.prod(x.shape[:-1]), len(E), dtype=_compute_dtype(y, E))
-    _code(x).add(y, h, x, E, M, D, seed, *options)
+    code(x.device).add(y, h, x, E, M, D, seed, *options)
     return h
 
 
 def _gradients(grad, x, *arguments) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The gradients of x (empty unless needed), E, M and D from that of the sum."""
-    return _code(x).gradients(grad, x, *arguments)
+    return code(x.device).gradients(grad, x, *arguments)
 
 
-def _code(x: Tensor):
-    if x.is_cuda:
-        from denselora.adapter import kernels
+def code(device: torch.device):
+    """The module with `add`, `gradients` and `masks` for a device."""
+    if device.type == "cuda":
+        from denselora.adapter.fused import gpu
 
-        return kernels
+        return gpu
     return cpu
 
 

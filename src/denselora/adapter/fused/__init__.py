@@ -1,0 +1,1 @@
+"""The layer's equation as one operator, for speed and memory alone."""
