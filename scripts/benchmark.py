@@ -8,7 +8,7 @@ from denselora.entry_point import entry_point
 
 @entry_point("benchmark")
 def main(cfg: DictConfig) -> None:
-    from denselora.benchmarks.run import run
+    from denselora.speed.run import run
 
     run(cfg, list(HydraConfig.get().overrides.task))
 

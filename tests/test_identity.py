@@ -33,6 +33,15 @@ def test_the_place_is_no_part_of_a_run():
     assert apart_from_seed(moved) == apart_from_seed(CONFIG)
 
 
+def test_an_option_that_came_later_is_no_part_of_a_run_that_does_what_runs_before_did():
+    auto, never = (
+        CONFIG | {"trainer": CONFIG["trainer"] | {"fused": m}} for m in ("auto", "never")
+    )
+    assert run_id(auto) == run_id(CONFIG) != run_id(never)
+    assert differences(auto, CONFIG) == [] and differences(CONFIG, never) == ["trainer.fused"]
+    assert apart_from_seed(auto) == apart_from_seed(CONFIG)
+
+
 def test_options_have_their_names_of_the_command_line():
     assert dotted(CONFIG["trainer"], "trainer.") == {
         "trainer.learning_rate": 0.1,

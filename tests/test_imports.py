@@ -7,7 +7,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "denselora"
 ORDER = (
     *("errors", "files", "provenance", "entry_point", "protocol", "identity", "tasks", "data"),
     *("adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
-    *("benchmarks", "world"),
+    *("speed", "world"),
 )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 PLACE = ("output_dir", "resume", "tracker")
 # those that aren't given a value of their own follow the first
 SEEDS = ("seed", "seed_init", "seed_data")
+# options of a group that came later, with what runs before them did: no part of a run at that value
+LATER = {("trainer", "fused"): "auto"}
 
 
 def run_id(config: dict[str, Any]) -> str:
@@ -16,8 +18,7 @@ def run_id(config: dict[str, Any]) -> str:
 
     config: resolved, here and in all of this file.
     """
-    content = {key: value for key, value in config.items() if key not in PLACE}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps(_content(config), sort_keys=True).encode()).hexdigest()[:8]
     rank = config["adapter"].get("r")
     parts = [
         config["model"]["name"],
@@ -29,6 +30,14 @@ def run_id(config: dict[str, Any]) -> str:
         digest,
     ]
     return "-".join(part for part in parts if part)
+
+
+def _content(config: dict[str, Any]) -> dict[str, Any]:
+    content = {key: value for key, value in config.items() if key not in PLACE}
+    for (group, name), before in LATER.items():
+        if content.get(group, {}).get(name) == before:
+            content[group] = {key: value for key, value in content[group].items() if key != name}
+    return content
 
 
 def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -44,13 +53,9 @@ def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Dotted names of the options in which two runs differ, sorted; [] for the same run."""
-    a, b = dotted(one), dotted(other)
+    a, b = dotted(_content(one)), dotted(_content(other))
     names = sorted(a.keys() | b.keys())
-    return [
-        name
-        for name in names
-        if name not in PLACE and (name not in a or name not in b or a[name] != b[name])
-    ]
+    return [name for name in names if name not in a or name not in b or a[name] != b[name]]
 
 
 def same_but_for(one: dict[str, Any], other: dict[str, Any], options: Collection[str]) -> bool:
@@ -65,6 +70,6 @@ def apart_from_seed(config: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         name: value
-        for name, value in dotted(config).items()
-        if name not in PLACE and not (name in SEEDS and value == config.get("seed"))
+        for name, value in dotted(_content(config)).items()
+        if not (name in SEEDS and value == config.get("seed"))
     }

@@ -13,6 +13,8 @@ from accelerate import Accelerator
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from denselora.adapter import layer
+from denselora.adapter.fused import choice
 from denselora.errors import UserError
 from denselora.results.change import read_change
 from denselora.results.record import Training
@@ -279,9 +281,24 @@ def test_gradient_checkpointing_trains(start):
     assert metrics(run)[-1]["loss_nats"] < metrics(run)[0]["loss_nats"]
 
 
+def test_without_the_operator_the_equation_in_layer_py_is_trained(start, monkeypatch):
+    steps, plain = [], layer.denselora_delta
+
+    def noted(*args):
+        steps.append(args)
+        return plain(*args)
+
+    monkeypatch.setattr(layer, "denselora_delta", noted)
+    run = start("trainer.fused=never", "trainer.max_steps=1", "adapter=denselora")
+    assert steps
+    assert "fused: never" in (run / "config.yaml").read_text()
+    assert choice._mode == "auto"
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("trainer.fused=yes", "use one of auto, always, never"),
         ("trainer.global_batch_size=5", r"=5 .*micro_batch_size=2 × 1 processes"),
         ("trainer.validation_rows=28", "leaves nothing to train on"),
         ("quantization=int3", "nf4, int8"),

@@ -13,7 +13,7 @@ from accelerate.utils import set_seed
 from omegaconf import DictConfig
 from transformers import get_linear_schedule_with_warmup
 
-from denselora import provenance
+from denselora import provenance, use_fused
 from denselora.data.dataset import TrainingSet
 from denselora.data.order import Schedule
 from denselora.data.rows import read_rows
@@ -85,6 +85,7 @@ def train(cfg: DictConfig) -> Path | None:
     with ExitStack() as at_end:
         at_end.push(partial(_end, accelerator))
         stop = at_end.enter_context(asked_to_stop())
+        at_end.enter_context(use_fused(settings.fused))
         _fine_tune(job, folder, accelerator, dtype, plan, held_out, schedule, stop)
     return folder.adapter
 

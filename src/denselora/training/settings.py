@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from denselora.adapter.fused.choice import MODES as FUSED
 from denselora.errors import UserError
 from denselora.models import PRECISIONS
 from denselora.training.optimizer import OPTIMIZERS
@@ -27,6 +28,7 @@ class Settings:
     max_skipped_steps: int
     precision: str
     gradient_checkpointing: bool
+    fused: str
     compile: bool
     validation_rows: int
     eval_steps: int
@@ -49,6 +51,7 @@ class Settings:
         )
         for name, allowed in (
             ("precision", PRECISIONS),
+            ("fused", FUSED),
             ("optimizer", OPTIMIZERS),
             ("checkpoint", CHECKPOINTS),
         ):

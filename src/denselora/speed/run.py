@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from denselora import provenance
-from denselora.benchmarks import evaluation, loop, step
 from denselora.errors import UserError
 from denselora.files import check_writable, write_json, write_text
+from denselora.speed import evaluation, loop, step
 
 PARTS = {"step": step, "loop": loop, "evaluation": evaluation}
 

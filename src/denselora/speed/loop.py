@@ -10,20 +10,19 @@ import copy
 import statistics
 from collections.abc import Sequence
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import peft
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from denselora.adapter import DenseLoraConfig, functional
-from denselora.benchmarks.clock import now, spread
-from denselora.benchmarks.memory import peak_bytes
+from denselora.adapter import DenseLoraConfig, use_fused
 from denselora.data.dataset import IGNORED
+from denselora.speed.clock import now, spread
+from denselora.speed.memory import peak_bytes
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.loss import frozen_head, weighted_loss
@@ -118,7 +117,7 @@ def _ways(shape: DictConfig, loop: DictConfig, device: torch.device) -> list["Wa
     torch.manual_seed(0)
     precision = getattr(torch, shape.precision)
     with torch.device(device):
-        base = LlamaForCausalLM(LlamaConfig(**shape.config)).to(precision)
+        base = LlamaForCausalLM(LlamaConfig(**OmegaConf.to_container(shape.config))).to(precision)
     base.requires_grad_(False)
     # drawn at random throughout: a matrix of zeros would leave others without a gradient
     adapter = DenseLoraConfig(
@@ -207,7 +206,7 @@ class Authors(Way):
     def backward(self, rows: list[dict[str, np.ndarray]]) -> int:
         columns = 0
         # the plain equation, also where checkpointing computes it again
-        with mock.patch.object(functional, "is_supported", return_value=False):
+        with use_fused("never"):
             for start in range(0, ROWS, MICRO_BATCH):
                 batch = _padded(rows[start : start + MICRO_BATCH], self.device)
                 with self.half:

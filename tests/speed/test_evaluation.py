@@ -2,7 +2,7 @@
 
 import json
 
-from denselora.benchmarks import evaluation
+from denselora.speed import evaluation
 from tests.tiny import question
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from denselora.benchmarks import step
+from denselora.speed import step
 
 
 @pytest.fixture

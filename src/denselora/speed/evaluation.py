@@ -13,13 +13,13 @@ from datasets import Dataset
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from denselora.benchmarks.clock import now, spread
 from denselora.evaluation.context import compute_head, shared_head
 from denselora.evaluation.load import load_scoring
 from denselora.evaluation.prepacked import Prepacked
 from denselora.evaluation.score import Batches
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.suite import read_benchmarks
+from denselora.speed.clock import now, spread
 from denselora.tasks import Benchmark, benchmark
 
 REFERENCE = "authors' way: batch 1"

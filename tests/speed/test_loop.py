@@ -5,7 +5,7 @@ import statistics
 import pytest
 from hydra import compose, initialize_config_dir
 
-from denselora.benchmarks import loop
+from denselora.speed import loop
 from tests.conftest import ROOT, TINY
 
 

@@ -8,9 +8,7 @@ optimizer, whose step on the trained weights alone is small.
 import copy
 import statistics
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import Any
-from unittest import mock
 
 import peft
 import torch
@@ -20,9 +18,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaModel
 
-from denselora.adapter import DenseLoraConfig, functional
-from denselora.benchmarks.clock import now, spread
-from denselora.benchmarks.memory import peak_bytes
+from denselora.adapter import DenseLoraConfig, use_fused
+from denselora.speed.clock import now, spread
+from denselora.speed.memory import peak_bytes
 
 BASE, LORA, NAIVE, OURS = "frozen base", "PEFT LoRA", "naive DenseLoRA", "DenseLoRA"
 
@@ -35,8 +33,7 @@ class Blocks:
 
     def forward(self) -> torch.Tensor:
         """[1, tokens, hidden]; dropout is drawn anew."""
-        plain = mock.patch.object(functional, "is_supported", return_value=False)
-        with plain if self.name == NAIVE else nullcontext():
+        with use_fused("never" if self.name == NAIVE else "always"):
             return self.blocks(inputs_embeds=self.inputs, use_cache=False).last_hidden_state
 
     def step(self) -> None:
