@@ -13,7 +13,8 @@ from accelerate.utils import set_seed
 from omegaconf import DictConfig
 from transformers import get_linear_schedule_with_warmup
 
-from denselora import provenance, use_fused
+from denselora import provenance
+from denselora.adapter import use_fused
 from denselora.data.dataset import TrainingSet
 from denselora.data.order import Schedule
 from denselora.data.rows import read_rows
