@@ -9,6 +9,8 @@ from denselora.reproduce import plan as plan_module
 from denselora.reproduce import point as point_module
 from denselora.reproduce.estimate import estimate
 from denselora.results.record import read_records
+from denselora.training.trained import write_trained
+from tests.training.trained import make_trained
 
 
 def test_a_run_is_told_carried_out_recorded_and_not_done_twice(call, ran, folders):
@@ -29,8 +31,7 @@ def test_a_run_is_told_carried_out_recorded_and_not_done_twice(call, ran, folder
 
 def test_a_run_that_diverged_is_not_repeated(call, ran, compose, folders):
     run = compose("adapter=lora")
-    run.folder.mkdir(parents=True)
-    (run.folder / "training.json").write_text('{"training": {"collapsed": "loss is nan"}}')
+    write_trained(run.folder, make_trained(collapsed="loss is nan"))
     code, out, err = call("adapter=lora")
     assert code == 0, err
     assert "1 diverged" in out and "delete the folder" in out

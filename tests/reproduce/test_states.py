@@ -4,6 +4,8 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.reproduce.states import all_states, carried_out, note_plan, state_of
+from denselora.training.trained import write_trained
+from tests.training.trained import make_trained
 
 
 @pytest.fixture
@@ -50,10 +52,10 @@ def test_a_run_that_saved_itself_is_to_be_continued(run):
 def test_files_tell_more_than_the_note(run):
     write(run / "config.yaml", {})
     assert state_of(run).state == "stopped"  # by train.py, without a note
-    write(run / "training.json", {"training": {"collapsed": "loss is nan"}})
+    write_trained(run, make_trained(collapsed="loss is nan"))
     assert (state_of(run).state, state_of(run).reason) == ("diverged", "loss is nan")
     (run / "training.json").unlink()
-    write(run / "adapter/training.json", {})
+    write_trained(run / "adapter", make_trained())
     assert state_of(run).state == "trained"
     write(run / "evaluation-limit2/record.json", {})
     assert state_of(run).state == "done"

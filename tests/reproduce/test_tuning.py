@@ -1,9 +1,9 @@
-import json
-
 import pytest
 
 from denselora.errors import UserError
 from denselora.reproduce.tuning import best_learning_rate
+from denselora.training.trained import write_trained
+from tests.training.trained import make_trained
 
 
 def config(rate, seed=1, **changes):
@@ -19,10 +19,8 @@ def config(rate, seed=1, **changes):
 
 
 def finish(runs, name, config, loss, collapsed=None):
-    folder = runs / name / "adapter"
-    folder.mkdir(parents=True)
-    figures = {"validation_loss_nats": loss, "collapsed": collapsed}
-    (folder / "training.json").write_text(json.dumps({"config": config, "training": figures}))
+    trained = make_trained(config, validation_loss_nats=loss, collapsed=collapsed)
+    write_trained(runs / name / "adapter", trained)
 
 
 def test_the_rate_of_the_least_validation_loss_among_like_runs_is_taken(tmp_path):

@@ -372,4 +372,3 @@ def test_how_far_each_matrix_moved_is_written_also_after_a_stop(
     name, part = from_zero
     (end,) = [weight for key, weight in weights.items() if part in key]
     torch.testing.assert_close(torch.tensor(changes[name]), end.abs(), atol=1e-4, rtol=1e-3)
-    assert training(tmp_path / "run")["change_file"] == str(tmp_path / "run/change.npz")

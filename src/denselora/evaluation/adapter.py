@@ -1,26 +1,25 @@
 """Adapter folders on one base model, one after the other."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import peft
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.errors import UserError, first_line
 from denselora.models import fingerprint, load_base, same_base
-from denselora.results.record import Training
-from denselora.training.run import TRAINING
+from denselora.training.trained import Trained, read_trained
 
 
-def read_training(folder: Path) -> dict[str, Any] | None:
-    """What the run left beside the weights; None for an adapter made by other code."""
+def read_adapter(folder: Path) -> Trained | None:
+    """What the run left beside the weights; None for an adapter made by other code.
+
+    Raises UserError if the folder is no adapter's, or as `read_trained` does.
+    """
     if not folder.is_dir():
         raise UserError(f"adapter_path={folder}: no such folder; give the adapter folder of a run")
     if not (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
@@ -28,20 +27,7 @@ def read_training(folder: Path) -> dict[str, Any] | None:
             f"adapter_path={folder}: has no adapter_config.json; give the adapter folder of a run "
             "(runs/NAME/adapter)"
         )
-    file = folder / TRAINING
-    if not file.is_file():
-        return None
-    try:
-        training = json.loads(file.read_text(encoding="utf-8"))
-        Training(**training["training"])  # goes into the record, when all is computed
-    except json.JSONDecodeError as error:
-        raise UserError(f"{file}: malformed JSON, line {error.lineno}; train again") from None
-    except (KeyError, TypeError, ValidationError):
-        raise UserError(
-            f"{file}: not as this version writes it; evaluate with the version that trained, or "
-            "train again"
-        ) from None
-    return training
+    return read_trained(folder)
 
 
 def weights_hash(folder: Path) -> str:
@@ -58,7 +44,7 @@ def weights_hash(folder: Path) -> str:
 
 @contextmanager
 def adapted(
-    base: PreTrainedModel, folder: Path, training: dict[str, Any] | None, base_path: str
+    base: PreTrainedModel, folder: Path, trained: Trained | None, base_path: str
 ) -> Iterator[nn.Module]:
     """The base with the adapter of the folder, in evaluation mode; the plain base again after.
 
@@ -66,8 +52,8 @@ def adapted(
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
-    if training and not same_base(training["base"], fingerprint(base)):
-        made_for = training["config"]["model"]["path"]
+    if trained and not same_base(trained.base, fingerprint(base)):
+        made_for = trained.config["model"]["path"]
         raise UserError(
             f"adapter_path={folder}: made for another base ({made_for}), not for "
             f"model.path={base_path}; choose that model"

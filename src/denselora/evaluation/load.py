@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from denselora.evaluation.adapter import adapted, read_training
+from denselora.evaluation.adapter import adapted, read_adapter
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.suite import follow
 from denselora.models import load_base, load_tokenizer, precision
@@ -25,12 +25,12 @@ def load_scoring(
     Model, data and protocol are those of the adapter's training unless named in overrides.
     """
     folder = Path(cfg.adapter_path) if cfg.adapter_path else None
-    training = read_training(folder) if folder else None
-    config = follow(cfg, [folder], [training], overrides)
+    trained = read_adapter(folder) if folder else None
+    config = follow(cfg, [folder], [trained], overrides)
     path = config["model"]["path"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(path)
     base = load_base(path, precision(device), device).eval()
-    with adapted(base, folder, training, path) if folder else nullcontext(base) as model:
+    with adapted(base, folder, trained, path) if folder else nullcontext(base) as model:
         protocol = Protocol.from_config(config["protocol"])
         yield config, Scoring("generate", model, tokenizer, protocol)

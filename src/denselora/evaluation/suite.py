@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from denselora.evaluation.adapter import (
     adapted,
     check_effect,
     prompt_logits,
-    read_training,
+    read_adapter,
     weights_hash,
 )
 from denselora.evaluation.judge import count
@@ -62,6 +62,8 @@ from denselora.results.record import (
 from denselora.results.record import Protocol as ProtocolName
 from denselora.tasks import SUITES, benchmark, benchmarks
 from denselora.tasks import Benchmark as Task
+from denselora.training.folder import RunFolder
+from denselora.training.trained import Trained
 
 SECONDS = "seconds.json"
 SCORINGS = ("generate", "choice", "lm-eval")
@@ -73,7 +75,7 @@ class Subject:
     """One model to score: an adapter folder or, without one, the plain base."""
 
     adapter: Path | None
-    training: dict[str, Any] | None
+    trained: Trained | None
     run: str
     folder: Path
     identity: dict[str, Any]
@@ -92,7 +94,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     # 1. Which adapters, base, data and protocol; the code that runs is noted at the start.
     provenance.git_state()
     adapters = adapter_folders(cfg)
-    trainings = [read_training(folder) if folder else None for folder in adapters]
+    trainings = [read_adapter(folder) if folder else None for folder in adapters]
     config = follow(cfg, adapters, trainings, overrides)
     protocol = Protocol.from_config(config["protocol"])
     if config["limit"] is not None and config["limit"] < 1:
@@ -128,7 +130,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
             path = config["model"]["path"]
             try:
                 with (
-                    adapted(base, subject.adapter, subject.training, path)
+                    adapted(base, subject.adapter, subject.trained, path)
                     if subject.adapter
                     else nullcontext(base)
                 ) as model:
@@ -167,7 +169,7 @@ def adapter_folders(cfg: DictConfig) -> list[Path | None]:
 def follow(
     cfg: DictConfig,
     adapters: Sequence[Path | None],
-    trainings: Sequence[dict[str, Any] | None],
+    trainings: Sequence[Trained | None],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """The resolved config, with model, data and protocol of the training where the command line is
@@ -176,18 +178,18 @@ def follow(
     Raises UserError when the adapters' trainings differ in what isn't named.
     """
     cfg = cfg.copy()
-    trained = {
-        folder: training["config"]
-        for folder, training in zip(adapters, trainings, strict=True)
-        if training
+    configs = {
+        folder: trained.config
+        for folder, trained in zip(adapters, trainings, strict=True)
+        if trained
     }
     for group in filter(cfg.__contains__, GROUPS):
         if any(override.lstrip("+").split("=")[0] == group for override in overrides):
             continue
         inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
         named = OmegaConf.from_dotlist(inside).get(group) or {}
-        if trained:
-            (one, config), *others = trained.items()
+        if configs:
+            (one, config), *others = configs.items()
             for other, another in others:
                 if another[group] != config[group]:
                     raise UserError(
@@ -232,11 +234,11 @@ def _limited(rows: Dataset, limit: int | None) -> Dataset:
 def _subjects(
     config: dict[str, Any],
     adapters: Sequence[Path | None],
-    trainings: Sequence[dict[str, Any] | None],
+    trainings: Sequence[Trained | None],
 ) -> list[Subject]:
     subjects = []
-    for adapter, training in zip(adapters, trainings, strict=True):
-        run = training["run_id"] if training else _name(config, adapter)
+    for adapter, trained in zip(adapters, trainings, strict=True):
+        run = trained.run_id if trained else _name(config, adapter)
         if config["scoring"] != "generate":
             run += f"-{config['scoring']}"
         if config["limit"]:
@@ -254,7 +256,7 @@ def _subjects(
         }
         check_writable(folder, "output_dir")
         _check_folder(folder, identity)
-        subjects.append(Subject(adapter, training, run, folder, identity))
+        subjects.append(Subject(adapter, trained, run, folder, identity))
     names = [subject.run for subject in subjects]
     for name in names:
         if names.count(name) > 1:
@@ -363,20 +365,26 @@ def read_seconds(folder: Path) -> dict[str, float]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
-def _beside(subject: Subject, key: str) -> str | None:
-    """A file of the training as seen from the record; it lies beside the adapter's folder."""
-    name = subject.training["training"].get(key)
-    file = subject.adapter.absolute().parent / Path(name).name if name else None
-    return os.path.relpath(file, subject.folder) if file and file.is_file() else None
+def _training(subject: Subject) -> Training | None:
+    """The training's figures, with its files as seen from the record."""
+    if subject.trained is None:
+        return None
+    run = RunFolder(subject.adapter.absolute().parent)
+    files = {"metrics_file": run.metrics_file, "change_file": run.change_file}
+    seen = {
+        key: os.path.relpath(file, subject.folder) if file.is_file() else None
+        for key, file in files.items()
+    }
+    return replace(subject.trained.training, **seen)
 
 
-def _method(subject: Subject, model) -> dict[str, Any]:
-    if subject.training:
-        return subject.training["method"]
+def _method(subject: Subject, model) -> Method:
+    if subject.trained:
+        return subject.trained.method
     if subject.adapter is None:
-        return describe(model, {"name": "none", "label": "base"})
+        return Method(**describe(model, {"name": "none", "label": "base"}))
     if not hasattr(model, "peft_config"):
-        return describe(model, {"name": "full", "label": "full"})
+        return Method(**describe(model, {"name": "full", "label": "full"}))
     config = model.peft_config["default"]
     kind = config.peft_type.value
     label = {"name": kind.lower(), "label": str(kind), "r": getattr(config, "r", None)}
@@ -385,19 +393,19 @@ def _method(subject: Subject, model) -> dict[str, Any]:
         parameter.requires_grad_(model.base_model.prefix in name)
     described = describe(model, label)
     model.requires_grad_(False)
-    return described
+    return Method(**described)
 
 
 def _record(
     config: dict[str, Any],
     subject: Subject,
-    method: dict[str, Any],
+    method: Method,
     rows: dict[str, Dataset],
     whole: dict[str, Dataset],
     scoring: Scoring,
 ) -> Record | None:
     """Count the predictions of the finished benchmarks and write the record; None without any."""
-    suite, training = config["data"]["suite"], subject.training
+    suite, training = config["data"]["suite"], _training(subject)
     seconds = read_seconds(subject.folder)
     results = {
         name: Benchmark.counted(
@@ -412,11 +420,7 @@ def _record(
     }
     if not results:
         return None
-    trained = None
-    if training:
-        files = {key: _beside(subject, key) for key in ("metrics_file", "change_file")}
-        trained = training["training"] | files
-    if trained and trained["collapsed"]:
+    if training and training.collapsed:
         status = "collapsed"
     elif config["limit"] is None and len(results) == len(SUITES[suite]):
         status = "complete"
@@ -428,16 +432,16 @@ def _record(
         created=datetime.now(UTC).replace(microsecond=0),
         status=status,
         model=Model(**{key: config["model"][key] for key in ("name", "label", "path")}),
-        method=Method(**method),
+        method=method,
         protocol=ProtocolName(**scoring.protocol.identity),
         data=Data(
             name=config["data"]["name"],
             label=config["data"]["label"],
             suite=suite,
-            train_rows=trained["rows"] if trained else None,
+            train_rows=training.rows if training else None,
         ),
-        seed=training["config"]["seed"] if training else None,
-        config=training["config"] if training else None,
+        seed=subject.trained.config["seed"] if subject.trained else None,
+        config=subject.trained.config if subject.trained else None,
         evaluation=Evaluation(
             limit=config["limit"],
             scoring=config["scoring"],
@@ -447,7 +451,7 @@ def _record(
         git=Git(**provenance.git_state()),
         packages=provenance.packages(),
         device=Device(**provenance.device(PartialState().num_processes)),
-        training=Training(**trained) if trained else None,
+        training=training,
         benchmarks=results,
         average=Average.of(results, suite),
     )

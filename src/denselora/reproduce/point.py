@@ -1,6 +1,5 @@
 """One run of an experiment: train, evaluate, record; what is done already is skipped."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import carried_out, state_of
 from denselora.reproduce.tuning import best_learning_rate
-from denselora.training.folder import TRAINING
+from denselora.training.folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
 OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
@@ -100,14 +99,15 @@ class Point:
             subject = [f"{group}={self.config[group]['name']}" for group in groups]
             subject += [option for option in self.options if option.partition(".")[0] in groups]
         else:
-            subject = [f"adapter_path={self.folder / 'adapter'}"]
+            run = RunFolder(self.folder)
+            subject = [f"adapter_path={run.adapter}"]
             where = [f"output_dir={self.folder}", "resume=true"]
             try:
-                if not (self.folder / "adapter" / TRAINING).is_file():
+                if not run.finished:
                     run_script("train.py", *self.options, *where, environment=environment)
             except UserError:
-                if (self.folder / TRAINING).is_file():
-                    return  # diverged, which is an outcome
+                if run.diverged:
+                    return  # which is an outcome
                 raise
         run_script(
             "evaluate.py",
@@ -119,10 +119,8 @@ class Point:
         )
 
     def _validation_loss(self) -> float | None:
-        file = self.folder / "adapter" / TRAINING
-        if not file.is_file():
-            return None
-        return json.loads(file.read_text(encoding="utf-8"))["training"]["validation_loss_nats"]
+        trained = RunFolder(self.folder).trained()
+        return trained.training.validation_loss_nats if trained else None
 
 
 def _root(option: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from denselora.errors import UserError
 from denselora.files import writing
-from denselora.training.folder import TRAINING, RunFolder
+from denselora.training.folder import RunFolder
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
 
@@ -86,9 +86,8 @@ def state_of(folder: Path) -> RunState:
         return found("running")
     if any(folder.glob("evaluation*/record.json")):
         return found("done")
-    if (folder / TRAINING).is_file():
-        training = json.loads((folder / TRAINING).read_text(encoding="utf-8"))["training"]
-        return found("diverged", training["collapsed"])
+    if run.diverged:
+        return found("diverged", run.trained().training.collapsed)
     if noted["state"] == "running":
         return found("failed", "killed")
     if noted["state"] == "failed":

@@ -1,12 +1,11 @@
 """A method's learning rate, chosen by validation loss among the runs that a grid left."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
 from denselora.identity import SEEDS, same_but_for
-from denselora.training.folder import TRAINING
+from denselora.training.trained import read_trained
 
 FREE = ("trainer.learning_rate", *SEEDS)
 
@@ -18,13 +17,11 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     collapsed ones don't count. Raises UserError if there is none.
     """
     losses = {}
-    for file in runs.glob(f"*/adapter/{TRAINING}"):
-        found = json.loads(file.read_text(encoding="utf-8"))
-        figures = found["training"]
-        loss = figures["validation_loss_nats"]
-        alike = same_but_for(found["config"], config, FREE)
-        if alike and loss is not None and not figures["collapsed"]:
-            losses[loss] = found["config"]["trainer"]["learning_rate"]
+    for found in filter(None, map(read_trained, runs.glob("*/adapter"))):
+        loss = found.training.validation_loss_nats
+        alike = same_but_for(found.config, config, FREE)
+        if alike and loss is not None and not found.training.collapsed:
+            losses[loss] = found.config["trainer"]["learning_rate"]
     if not losses:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "

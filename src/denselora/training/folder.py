@@ -11,10 +11,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from denselora.errors import UserError
-from denselora.files import check_writable, write_json, write_text, writing
+from denselora.files import check_writable, write_text, writing
 from denselora.identity import differences
+from denselora.training.trained import TRAINING, Trained, read_trained, write_trained
 
-TRAINING = "training.json"
 RESUME = "run again with resume=true"
 
 
@@ -46,8 +46,17 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run has nothing left to do."""
+        """Whether the run has made its adapter."""
         return (self.adapter / TRAINING).is_file()
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the run has ended without an adapter."""
+        return (self.path / TRAINING).is_file()
+
+    def trained(self) -> Trained | None:
+        """What the run left; None if it has not ended. Raises as `read_trained` does."""
+        return read_trained(self.adapter if self.finished else self.path)
 
     def check(self, config: dict[str, Any]) -> None:
         """Raise UserError for a folder that can't be written, holds a run already and isn't to be
@@ -95,7 +104,7 @@ class RunFolder:
         """All lines so far."""
         return [json.loads(line) for line in self.metrics_text().splitlines()]
 
-    def finish(self, write_weights: Callable[[Path], None], training: dict[str, Any]) -> None:
+    def finish(self, write_weights: Callable[[Path], None], result: Trained) -> None:
         """Make the adapter folder, whole or not at all."""
         partial = self.path / "adapter.partial"
         try:
@@ -103,11 +112,11 @@ class RunFolder:
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
                 write_weights(partial)
-                write_json(partial / TRAINING, training, then=RESUME)
+                write_trained(partial, result, then=RESUME)
                 os.replace(partial, self.adapter)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
-    def fail(self, training: dict[str, Any]) -> None:
-        """Leave the record of a run that ended without an adapter."""
-        write_json(self.path / TRAINING, training)
+    def fail(self, result: Trained) -> None:
+        """Leave what is known of a run that ended without an adapter."""
+        write_trained(self.path, result)

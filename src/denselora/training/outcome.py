@@ -10,10 +10,12 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from denselora import provenance
+from denselora.results.record import Device, Git, Method, Protocol, Training
 from denselora.training.folder import RunFolder
 from denselora.training.health import Diverged, collapse
 from denselora.training.job import Job
 from denselora.training.state import Progress
+from denselora.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Outcome:
         peak = self._peak_memory_gib()
         if self.accelerator.is_main_process:
             metrics = self.folder.metrics()
-            training = self._training(metrics, peak, checkpoint_step, collapse(metrics))
-            self.folder.finish(write_weights, training)
-            self._print_summary(training["training"])
+            trained = self._trained(metrics, peak, checkpoint_step, collapse(metrics))
+            self.folder.finish(write_weights, trained)
+            self._print_summary(trained.training)
         self.accelerator.wait_for_everyone()
 
     def diverged(self, error: Diverged, checkpoint: Path | None) -> Diverged:
@@ -50,7 +52,7 @@ class Outcome:
         reason = f"{error}; the last good checkpoint is {checkpoint or 'none'}"
         if self.accelerator.is_main_process:
             metrics = self.folder.metrics()
-            self.folder.fail(self._training(metrics, peak, None, reason))
+            self.folder.fail(self._trained(metrics, peak, None, reason))
         return Diverged(
             f"{reason}; lower trainer.learning_rate or use another trainer.precision, in another "
             "output_dir"
@@ -59,65 +61,63 @@ class Outcome:
     def _peak_memory_gib(self) -> float:
         return max(gather_object([provenance.peak_memory_gib()]))
 
-    def _training(
+    def _trained(
         self, metrics: list[dict], peak: float, checkpoint_step: int | None, collapsed: str | None
-    ) -> dict[str, Any]:
-        progress, last, change = self.progress, metrics[-1], self.folder.change_file
+    ) -> Trained:
+        progress, last = self.progress, metrics[-1]
         validation = [
             row["validation_loss_nats"] for row in metrics if "validation_loss_nats" in row
         ]
-        return {
-            "run_id": self.job.run_id,
-            "config": self.job.config,
-            "base": self.base,
-            "method": self.method,
-            "protocol": self.job.protocol.identity,
-            "git": provenance.git_state(),
-            "packages": provenance.packages(),
-            "device": provenance.device(self.accelerator.num_processes),
-            # the keys of results.record.Training
-            "training": {
-                "steps": progress.step,
-                "epochs": last["epoch"],
-                "rows": self.rows,
-                "tokens": progress.tokens,
-                "tokens_per_s": progress.tokens / progress.seconds,
-                "data_percent": 100 * progress.data_seconds / progress.seconds,
-                "peak_memory_gib": peak,
-                "pass_tokens": progress.pass_tokens,
-                "seconds": progress.seconds,
-                "skipped_steps": progress.skipped,
-                "checkpoint_step": checkpoint_step,
-                "train_loss_nats": last["loss_nats"],
-                "validation_loss_nats": validation[-1] if validation else None,
-                "metrics_file": str(self.folder.metrics_file),
-                "change_file": str(change) if change.is_file() else None,
-                "collapsed": collapsed,
-            },
-        }
+        return Trained(
+            run_id=self.job.run_id,
+            config=self.job.config,
+            base=self.base,
+            method=Method(**self.method),
+            protocol=Protocol(**self.job.protocol.identity),
+            git=Git(**provenance.git_state()),
+            packages=provenance.packages(),
+            device=Device(**provenance.device(self.accelerator.num_processes)),
+            training=Training(
+                steps=progress.step,
+                epochs=last["epoch"],
+                rows=self.rows,
+                tokens=progress.tokens,
+                tokens_per_s=progress.tokens / progress.seconds,
+                data_percent=100 * progress.data_seconds / progress.seconds,
+                peak_memory_gib=peak,
+                pass_tokens=progress.pass_tokens,
+                seconds=progress.seconds,
+                skipped_steps=progress.skipped,
+                checkpoint_step=checkpoint_step,
+                train_loss_nats=last["loss_nats"],
+                validation_loss_nats=validation[-1] if validation else None,
+                metrics_file=None,
+                collapsed=collapsed,
+            ),
+        )
 
-    def _print_summary(self, figures: dict[str, Any]) -> None:
-        loss = figures["train_loss_nats"]
+    def _print_summary(self, figures: Training) -> None:
+        loss = figures.train_loss_nats
         print(
-            f"{figures['steps']:,} steps, {figures['tokens']:,} tokens at "
-            f"{figures['tokens_per_s']:,.0f} tokens/s in {_duration(figures['seconds'])}, "
-            f"peak memory {figures['peak_memory_gib']:.2f} GiB, "
+            f"{figures.steps:,} steps, {figures.tokens:,} tokens at "
+            f"{figures.tokens_per_s:,.0f} tokens/s in {_duration(figures.seconds)}, "
+            f"peak memory {figures.peak_memory_gib:.2f} GiB, "
             + ("last loss not finite" if loss is None else f"last loss {loss:.4f} nats")
         )
         print(
-            f"{figures['data_percent']:.1f} % of the time went into making batches"
+            f"{figures.data_percent:.1f} % of the time went into making batches"
             + (
-                f"; memory ran out: {figures['pass_tokens']} tokens a pass in the end"
-                if 1 < figures["pass_tokens"] < self.job.settings.pass_tokens
+                f"; memory ran out: {figures.pass_tokens} tokens a pass in the end"
+                if 1 < figures.pass_tokens < self.job.settings.pass_tokens
                 else ""
             )
         )
-        if figures["skipped_steps"]:
-            print(f"left out for non-finite loss or gradient: {figures['skipped_steps']} steps")
-        if figures["collapsed"]:
-            print(f"COLLAPSED: {figures['collapsed']}")
-        which = "" if figures["checkpoint_step"] == figures["steps"] else (
-            f" (best validation loss, step {figures['checkpoint_step']})"
+        if figures.skipped_steps:
+            print(f"left out for non-finite loss or gradient: {figures.skipped_steps} steps")
+        if figures.collapsed:
+            print(f"COLLAPSED: {figures.collapsed}")
+        which = "" if figures.checkpoint_step == figures.steps else (
+            f" (best validation loss, step {figures.checkpoint_step})"
         )  # fmt: skip
         print(f"adapter: {self.folder.adapter}{which}")
 

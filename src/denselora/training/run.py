@@ -28,7 +28,7 @@ from denselora.training.change import matrices, write_run_change
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
-from denselora.training.folder import TRAINING, RunFolder
+from denselora.training.folder import RunFolder
 from denselora.training.health import Diverged
 from denselora.training.job import Job
 from denselora.training.loop import Loop
@@ -41,8 +41,6 @@ from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
 from denselora.training.tracker import start_tracker
 from denselora.training.weights import gathered_weights, load_weights, save_weights
-
-__all__ = ["TRAINING", "train"]
 
 
 def train(cfg: DictConfig) -> Path | None:
