@@ -19,8 +19,8 @@ class Rows:
     Neither a dataclass nor a tuple: torch.compile would look into it and compile anew for each.
     """
 
-    def __init__(self, batch: Batch):
-        self.starts, self.lengths, self.longest = batch.starts, batch.lengths, max(batch.lengths)
+    def __init__(self, starts: torch.Tensor, lengths: tuple[int, ...], longest: int):
+        self.starts, self.lengths, self.longest = starts, lengths, longest
 
 
 @torch.compiler.disable
@@ -76,7 +76,11 @@ AttentionInterface.register("varlen", varlen_attention)
 def row_arguments(batch: Batch) -> dict:
     """Where the rows of a batch lie, for `varlen_attention` and by the names that transformers has
     for layers of other kinds."""
-    rows = Rows(batch)
+    return arguments(Rows(batch.starts, batch.lengths, max(batch.lengths)))
+
+
+def arguments(rows: Rows) -> dict:
+    """By the names that the model hands on."""
     return {
         "cu_seq_lens_q": rows.starts,
         "cu_seq_lens_k": rows.starts,

@@ -14,6 +14,7 @@ from denselora.data.dataset import Batch
 from denselora.errors import UserError
 from denselora.training.batches import Batches, GlobalBatch
 from denselora.training.compiled import CompiledBlocks
+from denselora.training.graphs import GraphedBlocks
 from denselora.training.health import Diverged, fault
 from denselora.training.loss import weighted_loss
 from denselora.training.settings import Settings
@@ -26,8 +27,8 @@ class Loop:
 
     validation: the held-out rows in batches, or none. log: takes each step's metrics. save: writes
     a checkpoint of the present state. asked_to_stop: whether a signal has come. clock: seconds from
-    a fixed start. head: the frozen one, see `frozen_head`. compiled: the model's blocks, if they
-    are; validation goes without.
+    a fixed start. head: the frozen one, see `frozen_head`. blocks: the model's, if compiled or
+    recorded; validation goes without.
     """
 
     state: State
@@ -40,7 +41,7 @@ class Loop:
     asked_to_stop: Callable[[], bool]
     clock: Callable[[], float]
     head: nn.Module | None = None
-    compiled: CompiledBlocks | None = None
+    blocks: CompiledBlocks | GraphedBlocks | None = None
 
     def run(self) -> bool:
         """Train; returns whether the run was asked to stop before its end. It is saved then too.
@@ -139,7 +140,7 @@ class Loop:
         return weighted_loss(self.state.model, batch.to(self.state.accelerator.device), self.head)
 
     def _uncompiled(self) -> AbstractContextManager:
-        return torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+        return torch.compiler.set_stance("force_eager") if self.settings.compile else nullcontext()
 
     def _accumulate(self, passes: list[Batch]) -> float:
         accelerator, model = self.state.accelerator, self.state.model
@@ -148,11 +149,11 @@ class Loop:
             waits = number < len(passes)
             # DeepSpeed asks Accelerate, which has no public way to be told
             accelerator.gradient_state._set_sync_gradients(not waits)
-            if self.compiled:
-                batch = self.compiled.padded(batch.to(accelerator.device))
+            if self.blocks:
+                batch = self.blocks.padded(batch.to(accelerator.device))
             with (
                 accelerator.no_sync(model) if waits else nullcontext(),
-                self.compiled.watched(batch) if self.compiled else nullcontext(),
+                self.blocks.watched(batch) if self.blocks else nullcontext(),
             ):
                 with accelerator.autocast():
                     loss = self._loss(batch)

@@ -29,6 +29,7 @@ from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
 from denselora.training.folder import RunFolder
+from denselora.training.graphs import GraphedBlocks, check_graphs
 from denselora.training.health import Diverged
 from denselora.training.job import Job
 from denselora.training.loop import Loop
@@ -80,6 +81,8 @@ def train(cfg: DictConfig) -> Path | None:
         return None
     if settings.compile:
         check_compiler(accelerator)
+    if settings.cuda_graphs:
+        check_graphs(accelerator, dtype)
 
     with ExitStack() as at_end:
         at_end.push(partial(_end, accelerator))
@@ -108,8 +111,11 @@ def _fine_tune(
     )
     base_fingerprint = fingerprint(base)
     apart = keep_rows_apart(base)
-    if settings.compile and not apart:
-        raise UserError("trainer.compile=true: this model would mix a row with its padding")
+    if (settings.compile or settings.cuda_graphs) and not apart:
+        option = "compile" if settings.compile else "cuda_graphs"
+        raise UserError(
+            f"trainer.{option}=true: this model would mix a row with its padding; set it to false"
+        )
     pass_tokens = settings.pass_tokens if apart else 1
     if settings.gradient_checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
@@ -117,7 +123,12 @@ def _fine_tune(
     method = describe(model, job.config["adapter"])
     head = frozen_head(model)
     start = matrices(model)
-    compiled = CompiledBlocks(model, settings.pass_tokens) if settings.compile else None
+    blocks = None
+    if settings.compile:
+        blocks = CompiledBlocks(model, settings.pass_tokens)
+    elif settings.cuda_graphs:
+        longest = max(rows.lengths.values())
+        blocks = GraphedBlocks(model, settings.pass_tokens, settings.global_batch_size, longest)
 
     # 4. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
@@ -172,7 +183,7 @@ def _fine_tune(
     validation = validation_batches(held_out, pass_tokens) if held_out else []
     loop = Loop(
         state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head,
-        compiled,
+        blocks,
     )  # fmt: skip
     try:
         stopped = loop.run()

@@ -30,6 +30,7 @@ class Settings:
     gradient_checkpointing: bool
     fused: str
     compile: bool
+    cuda_graphs: bool
     validation_rows: int
     eval_steps: int
     checkpoint: str
@@ -60,6 +61,11 @@ class Settings:
             "compile",
             not (self.compile and self.gradient_checkpointing),
             "torch.compile skips blocks under trainer.gradient_checkpointing; set one to false",
+        )
+        self._require(
+            "cuda_graphs",
+            not (self.cuda_graphs and (self.gradient_checkpointing or self.compile)),
+            "neither with trainer.gradient_checkpointing nor with trainer.compile; set it to false",
         )
         self._require(
             "checkpoint",

@@ -1,0 +1,111 @@
+"""Recorded passes: the same gradients as without. Recording itself needs a GPU."""
+
+import pytest
+import torch
+from accelerate import Accelerator
+
+from denselora.errors import UserError
+from denselora.training.attention import Rows as Layout
+from denselora.training.attention import arguments
+from denselora.training.batches import Batches
+from denselora.training.graphs import GraphedBlocks, check_graphs
+from denselora.training.loss import frozen_head, weighted_loss
+from tests.training.test_loss import Rows, model_for_training, trained_gradients
+
+gpu = pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@pytest.fixture
+def unrecorded(monkeypatch):
+    """On a CPU: what would be recorded runs each time."""
+
+    def record(self, given):
+        def run(embedded, position_ids, starts):
+            layout = Layout(starts, tuple(starts.diff().tolist()), self._longest)
+            kept = {"position_ids": position_ids, "use_cache": False} | arguments(layout)
+            return self._forward(inputs_embeds=embedded, **kept).last_hidden_state
+
+        return run
+
+    monkeypatch.setattr(GraphedBlocks, "_record", record)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+
+
+def step(graphs: bool, device="cpu", dtype=torch.float32, steps=1, pass_tokens=60):
+    """Loss of each step over the same 16 rows in passes; the gradients of the last."""
+    model = model_for_training().to(device, dtype).train()
+    head, losses = frozen_head(model), []
+    blocks = GraphedBlocks(model, pass_tokens, 16, 40) if graphs else None
+    batches = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0)
+    for _ in range(steps):
+        model.zero_grad(set_to_none=True)
+        torch.manual_seed(5)
+        total = 0.0
+        for batch in batches.at(0, pass_tokens).passes:
+            batch = batch.to(torch.device(device))
+            if blocks:
+                batch = blocks.padded(batch)
+                with blocks.watched(batch):
+                    loss = weighted_loss(model, batch, head)
+                    loss.backward()
+            else:
+                loss = weighted_loss(model, batch, head)
+                loss.backward()
+            total += loss.item()
+        losses.append(total)
+    return losses, trained_gradients(model), blocks
+
+
+def test_gradients_are_those_of_passes_that_are_not_recorded(unrecorded):
+    (plain,), wanted, _ = step(False)
+    losses, found, blocks = step(True, steps=3)
+    assert losses == pytest.approx([plain] * 3, rel=1e-5)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    # sixteen rows take several passes, of fewer sizes
+    assert 1 <= len(blocks._graphs) <= 8
+
+
+def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):
+    blocks = GraphedBlocks(model_for_training(), 60, 16, 40)
+    passes = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0).at(0, 60).passes
+    for batch in passes:
+        padded = blocks.padded(batch)
+        assert padded.tokens % 8 == 0 and padded.tokens - batch.tokens < 8
+        assert len(padded.starts) == 16 + 2 and padded.starts[-1] == padded.tokens
+        assert padded.starts.diff().tolist() == list(padded.lengths)
+
+
+def test_validation_and_other_callers_go_the_usual_way(unrecorded):
+    model = model_for_training()
+    blocks = GraphedBlocks(model, 60, 16, 40)
+    batch = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0).at(0, 60).passes[0]
+    with torch.no_grad():
+        validation = weighted_loss(model.eval(), batch, None)
+        assert weighted_loss(model.train(), batch, None) == validation
+    assert not blocks._graphs
+
+
+def test_a_pass_that_cannot_be_recorded_is_one_line(unrecorded, monkeypatch):
+    def record(self, given):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(GraphedBlocks, "_record", record)
+    with pytest.raises(UserError, match=r"48 tokens can't be recorded \(operation not permitted"):
+        step(True)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_without_a_gpu_it_is_refused():
+    with pytest.raises(UserError, match="cuda_graphs=true: needs a GPU; set it to false"):
+        check_graphs(Accelerator(cpu=True), torch.bfloat16)
+
+
+@gpu[0]
+@gpu[1]
+def test_recorded_passes_are_those_of_the_eager_blocks():
+    _, wanted, _ = step(False, "cuda", torch.bfloat16)
+    losses, found, _ = step(True, "cuda", torch.bfloat16, steps=3)
+    assert losses[0] == losses[1] == losses[2]
+    for name, gradient in wanted.items():
+        assert (found[name] - gradient).norm() < 0.02 * gradient.norm(), name
