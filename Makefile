@@ -33,7 +33,7 @@ lint: $(STAMP)  ## check style with ruff
 # two of Table 1's rows on the embedded model, small enough to watch
 demo: ROWS = base lora_r32 denselora_r16
 demo: $(STAMP)  ## fine-tune the embedded mini model with LoRA and DenseLoRA and compare: minutes on two cores
-	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
+	$(PY) scripts/reproduce.py $(rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
 
 mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about 40 minutes of two cores)
 	$(PY) scripts/make_mini.py $(ARGS)
@@ -56,20 +56,20 @@ SEEDS ?= 42
 MODEL ?= llama3_8b
 comma := ,
 list = $(subst $(eval) ,$(comma),$(strip $(subst $(comma), ,$(1))))
-rows = experiment=$(call list,$(foreach row,$(subst $(comma), ,$(ROWS)),table1/$(1)$(row))) seed=$(call list,$(SEEDS))
-model = model=$(1) $(if $(filter mini,$(1)),data=mini protocol=clean)
+rows = experiment=$(call list,$(addprefix table1/,$(subst $(comma), ,$(ROWS)))) seed=$(call list,$(SEEDS))
+model = model=$(1)$(if $(filter mini,$(1)), data=mini protocol=clean)
 
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
-	$(PY) scripts/reproduce.py $(call rows,llama3_8b_) $(ARGS)
+	$(PY) scripts/reproduce.py $(rows) $(call model,llama3_8b) $(ARGS)
 
 reproduce-llama2-7b: $(STAMP)  ## Table 1 on LLaMA2-7B
-	$(PY) scripts/reproduce.py $(call rows,llama2_7b_) $(ARGS)
+	$(PY) scripts/reproduce.py $(rows) $(call model,llama2_7b) $(ARGS)
 
 reproduce-smollm2: $(STAMP)  ## the rows of Table 1 on SmolLM2-135M, clean protocol, part of the data
-	$(PY) scripts/reproduce.py $(call rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
+	$(PY) scripts/reproduce.py $(rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
 
 reproduce-mini: $(STAMP)  ## the rows of Table 1 on the embedded mini model: no GPU, no download
-	$(PY) scripts/reproduce.py $(call rows) $(call model,mini) $(ARGS)
+	$(PY) scripts/reproduce.py $(rows) $(call model,mini) $(ARGS)
 
 sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)

@@ -1,4 +1,4 @@
-"""Train, evaluate, tabulate: python scripts/reproduce.py experiment=table1/NAME seed=42,43."""
+"""Train, evaluate, tabulate: python scripts/reproduce.py experiment=table1/ROW model=MODEL."""
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig

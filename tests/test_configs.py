@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from denselora.identity import run_id
 from denselora.methods import attach
 from denselora.models import count_parameters
 from denselora.protocol import Protocol
@@ -38,7 +39,7 @@ def test_every_choice_composes_and_is_named_after_its_file(group, choice):
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_run_of_every_experiment_is_one_that_can_be_carried_out(experiment):
+def test_every_run_of_every_experiment_can_run(experiment):
     """Settings that the loop takes, and a method, if any, that attaches to a tiny LLaMA."""
     if experiment == "learning_rate_search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -73,7 +74,7 @@ def test_every_run_of_every_experiment_is_one_that_can_be_carried_out(experiment
 def test_table_1_trains_as_many_parameters_as_the_formula_says(name, trainable):
     """On LLaMA3-8B's shapes, without weights."""
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        adapter = compose("train", [f"experiment=table1/llama3_8b_{name}"]).adapter
+        adapter = compose("train", [f"experiment=table1/{name}", "model=llama3_8b"]).adapter
     shapes = LlamaConfig(
         hidden_size=4096, intermediate_size=14336, num_attention_heads=32, num_key_value_heads=8,
         num_hidden_layers=32, vocab_size=128256,
@@ -81,6 +82,28 @@ def test_table_1_trains_as_many_parameters_as_the_formula_says(name, trainable):
     with init_empty_weights():
         model = attach(LlamaForCausalLM(shapes), adapter, steps=100)
     assert count_parameters(model)[0] == trainable
+
+
+@pytest.mark.parametrize(
+    "row, options, named",
+    [
+        ("lora_r32", ["model=llama3_8b"], "llama3_8b-lora-r32-commonsense_170k-paper-s42-ba4f07e6"),
+        ("dora_r16", ["model=llama2_7b"], "llama2_7b-dora-r16-commonsense_170k-paper-s42-880e5eb2"),
+        (
+            "denselora_r16",
+            ["model=llama3_8b"],
+            "llama3_8b-denselora-r16-commonsense_170k-paper-s42-926555c5",
+        ),
+        (
+            "lora_r32",
+            ["model=mini", "data=mini", "protocol=clean"],
+            "mini-lora-r32-mini-clean-s42-643d53ce",
+        ),
+    ],
+)
+def test_a_row_of_table_1_keeps_its_run_ids(row, options, named):
+    """So that a run that was made before is found again."""
+    assert run_id(composed("train", f"experiment=table1/{row}", *options)) == named
 
 
 @pytest.mark.parametrize("name", ["evaluate", "tables", "reproduce"])
