@@ -5,7 +5,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-import denselora.methods  # noqa: F401  (registers the resolvers that the configs use)
+import denselora.configs  # noqa: F401  (what the configs are resolved with)
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "denselora"
 ORDER = (
-    *("errors", "files", "provenance", "entry_point", "protocol", "identity", "tasks", "data"),
-    *("adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
+    *("errors", "files", "configs", "provenance", "entry_point", "protocol", "identity", "tasks"),
+    *("data", "adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
     *("speed", "world"),
 )
 

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+import denselora.configs  # noqa: F401  (what the configs are resolved with)
 from denselora.errors import UserError
 
 

@@ -6,18 +6,12 @@ from typing import Any
 import peft
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 from transformers import PreTrainedModel
 
 from denselora.errors import UserError, first_line
 from denselora.models import count_parameters
-
-OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
-# what a table has for a name, and for any other
-OmegaConf.register_new_resolver(
-    "of", lambda name, table, other: table.get(name, other), replace=True
-)
 
 
 def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module:

@@ -39,7 +39,7 @@ def run(rows, scoring, folder, tokens=1200, advance=lambda n: None):
 
 def test_predictions_keep_the_evidence_in_the_rows_order(rows, scoring, tmp_path):
     run(rows, scoring, tmp_path)
-    predictions = read_predictions(tmp_path / "boolq.jsonl")
+    predictions = read_predictions(tmp_path / "boolq.jsonl", "boolq")
     assert [row["id"] for row in predictions] == list(range(9))
     assert all(row.keys() >= KEYS for row in predictions)
     assert [row["gold"] for row in predictions] == list(rows["answer"])

@@ -66,8 +66,27 @@ def test_the_plain_base_gets_a_record_that_recounts(where, tmp_path):
     recounted = recount_folder(tmp_path / "out")
     assert recounted == record.benchmarks
     assert all(one.n == 10 and one.ambiguous is not None for one in recounted.values())
-    published = read_record(tmp_path / "runs" / f"{record.run_id}.json")
+    published = read_record(tmp_path / "runs" / record.run_id / "record.json")
     assert published.beside(published.benchmarks["piqa"].predictions)
+    agreements = compare(tmp_path / "out", published.file.parent)
+    assert all(one.same == one.n == 10 for one in agreements.values())
+
+
+def test_a_published_run_recounts_by_its_protocols_name(where, tmp_path):
+    options = (
+        "adapter=none",
+        "protocol.decoding.max_new_tokens=32",
+        f"record_dir={tmp_path / 'runs'}",
+    )
+    (record,), _ = evaluate(*where, *options)
+    folder = tmp_path / "runs" / record.run_id
+    figures = [(one.n, one.correct, one.unparsed) for one in record.benchmarks.values()]
+    recounted = recount_folder(folder).values()
+    assert [(one.n, one.correct, one.unparsed) for one in recounted] == figures
+    file = folder / "record.json"
+    file.write_text(file.read_text().replace(record.protocol.hash, "of another"))
+    with pytest.raises(UserError, match="protocol clean, hash of another, is no longer in"):
+        recount_folder(folder)
 
 
 def test_several_adapters_on_one_base_score_as_each_alone(where, adapters, tmp_path):

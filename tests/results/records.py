@@ -1,9 +1,9 @@
 """Records and predictions for the tests, as a run would leave them."""
 
-import json
 from datetime import UTC, datetime
 
-from denselora.results.record import COLUMNS, Average, Benchmark, Record, write_record
+from denselora.results.predictions import PREDICTIONS, write_predictions
+from denselora.results.record import COLUMNS, RECORD, Average, Benchmark, Record, write_record
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
@@ -28,6 +28,7 @@ def make_record(
     trainable_per_r=5_000,
     metrics_file=None,
     change_file=None,
+    predictions=PREDICTIONS,
     run_id=None,
 ) -> Record:
     """A record with `correct` (a share, or a share per benchmark) of the rows right."""
@@ -46,7 +47,7 @@ def make_record(
             correct=round(share * n),
             unparsed=0,
             chance=0.25,
-            predictions=f"{run_id}/{name}.jsonl",
+            predictions=predictions.format(name),
             seconds=1.5,
         )
     average = Average.of(results, suite)
@@ -110,13 +111,15 @@ def make_record(
 def save(folder, *records: Record, predictions=False) -> list[Record]:
     """Write records, and predictions that fit them, as a results folder has them."""
     for record in records:
-        write_record(record, folder / "runs" / f"{record.run_id}.json")
-        for part in record.benchmarks.values() if predictions else ():
-            path = folder / "runs" / part.predictions
-            path.parent.mkdir(exist_ok=True)
+        own = folder / "runs" / record.run_id
+        write_record(record, own / RECORD)
+        if predictions:
             # the first ones are right, so that two runs agree as far as they can
-            rows = [prediction(number, number < part.correct) for number in range(part.n)]
-            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            rows = {
+                key: [prediction(number, number < part.correct) for number in range(part.n)]
+                for key, part in record.benchmarks.items()
+            }
+            write_predictions(own / PREDICTIONS, rows)
     return list(records)
 
 

@@ -1,9 +1,8 @@
-import json
-
 import pytest
 
 from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
+from denselora.results.predictions import read_predictions, write_predictions
 from denselora.results.published import read_published
 from denselora.results.record import COLUMNS, read_records
 from tests.results.records import make_record, save
@@ -85,7 +84,9 @@ def test_setting_whose_runs_all_collapsed_has_rows_but_no_difference():
 
 def test_same_setting_and_seed_twice_is_refused(tmp_path):
     save(tmp_path, make_record(run_id="a"), make_record(run_id="b"))
-    with pytest.raises(UserError, match=r"a\.json and .*b\.json are the same setting and seed"):
+    with pytest.raises(
+        UserError, match=r"a/record\.json and .*b/record\.json are the same setting and seed"
+    ):
         build_blocks(read_records(tmp_path))
 
 
@@ -136,10 +137,11 @@ def test_cell_is_missing_unless_every_seed_has_it():
 def test_difference_is_tested_on_paired_predictions(tmp_path, ours, significant):
     save(tmp_path, make_record("lora", correct=0.4), make_record(correct=ours), predictions=True)
     # one row in which LoRA alone is right, so that a small lead is a draw
-    for path in tmp_path.glob("runs/*-denselora-*/*.jsonl"):
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        rows[0]["correct"] = False
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (path,) = tmp_path.glob("runs/*-denselora-*/predictions.parquet")
+    rows = {name: read_predictions(path, name) for name in COLUMNS["commonsense"]}
+    for predictions in rows.values():
+        predictions[0]["correct"] = False
+    write_predictions(path, rows)
     row = only(build_blocks(read_records(tmp_path))[0].rows, "denselora")
     assert row.to_lora.significant is significant
 

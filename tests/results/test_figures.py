@@ -1,11 +1,9 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
-from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.change import write_change
 from denselora.results.charts import (
@@ -17,15 +15,16 @@ from denselora.results.charts import (
 )
 from denselora.results.figures import write_figures
 from denselora.results.heatmaps import draw_change
+from denselora.results.metrics import METRICS, write_metrics
 from denselora.results.published import read_published
 from denselora.results.record import read_records
 from denselora.results.training_curves import (
     best_of_each_method,
     draw_training,
-    read_losses,
 )
 from tests.results.records import make_record, save
 from tests.results.test_blocks import REAL
+from tests.results.test_metrics import steps
 from tests.results.test_published import PUBLISHED
 
 
@@ -167,33 +166,13 @@ def test_collapsed_run_is_in_no_chart(published):
     assert data(draw_parameters(block, published).axes[0])["DenseLoRA"] == [(80_000, 50)]
 
 
-def write_metrics(path, losses, every=2):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [{"step": step, "loss_nats": loss} for step, loss in enumerate(losses, start=1)]
-    for row in rows[every - 1 :: every]:
-        row["validation_loss_nats"] = row["loss_nats"] + 1
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def test_losses_are_read_by_step(tmp_path):
-    write_metrics(tmp_path / "metrics.jsonl", [3.0, 2.0, 1.0])
-    losses = read_losses(tmp_path / "metrics.jsonl")
-    assert losses["loss_nats"].tolist() == [[1, 2, 3], [3, 2, 1]]
-    assert losses["validation_loss_nats"].tolist() == [[2], [3]]
-
-
-@pytest.mark.parametrize("line", ["{", "[]", '{"loss_nats": 1}'])
-def test_bad_metrics_are_told_with_file_and_line(tmp_path, line):
-    write_metrics(tmp_path / "metrics.jsonl", [1.0])
-    with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write(line + "\n")
-    with pytest.raises(UserError, match=r"metrics\.jsonl: line 2"):
-        read_losses(tmp_path / "metrics.jsonl")
+def save_with_losses(folder, losses, run_id, **keys):
+    save(folder, make_record(run_id=run_id, metrics_file=METRICS, **keys))
+    write_metrics(folder / "runs" / run_id / METRICS, steps(losses))
 
 
 def test_training_curve_ends_in_the_mean_of_the_last_twentieth(tmp_path, published):
-    save(tmp_path, make_record(run_id="a", metrics_file="a/metrics.jsonl"))
-    write_metrics(tmp_path / "runs/a/metrics.jsonl", [9.0] * 38 + [2.0, 1.0])
+    save_with_losses(tmp_path, [9.0] * 38 + [2.0, 1.0], run_id="a")
     (axes,) = draw_training(block_of(*read_records(tmp_path)), published).axes
     assert data(axes)["DenseLoRA r=16"][-1] == (40, 1.5)
     (validation,) = [line for line in axes.lines if line.get_linestyle() == "None"][:1]
@@ -202,11 +181,8 @@ def test_training_curve_ends_in_the_mean_of_the_last_twentieth(tmp_path, publish
 
 def test_training_curves_and_heat_maps_are_of_each_methods_best_row(tmp_path, published):
     for number, rate in enumerate((0.1, 0.2, 0.3)):
-        name = f"run{number}"
-        file = f"{name}/metrics.jsonl"
         config = {"trainer": {"learning_rate": rate}}
-        save(tmp_path, make_record(correct=rate, config=config, run_id=name, metrics_file=file))
-        write_metrics(tmp_path / "runs" / file, [3.0, rate])
+        save_with_losses(tmp_path, [3.0, rate], f"run{number}", correct=rate, config=config)
     block = block_of(*read_records(tmp_path))
     (best,) = best_of_each_method(block, "metrics_file")
     assert best.records[0].run_id == "run2"
@@ -221,7 +197,7 @@ def test_heat_map_shows_every_layer_and_module(tmp_path, published):
     end = {f"M.{i}.{name}": np.full((4, 4), i + 1.0) for i in range(3) for name in modules}
     end["E.q_proj"] = np.ones((4, 8))  # a shared pair belongs to no layer
     write_change(tmp_path / "runs/a/change.npz", {name: np.zeros(()) for name in end}, end)
-    save(tmp_path, make_record(run_id="a", modules=modules, change_file="a/change.npz"))
+    save(tmp_path, make_record(run_id="a", modules=modules, change_file="change.npz"))
     block = block_of(*read_records(tmp_path))
     overview, *entries = [
         axes for axes in draw_change(block, block.rows[0], published).axes if axes.images

@@ -5,7 +5,6 @@ import pytest
 from denselora.errors import UserError
 from denselora.results.record import (
     Benchmark,
-    publish_record,
     read_record,
     read_records,
     write_record,
@@ -15,9 +14,9 @@ from tests.results.records import make_record, save
 
 def test_record_reads_back_as_written(tmp_path):
     record = make_record("lora", r=8, seed=3)
-    write_record(record, tmp_path / "runs" / "a.json")
-    back = read_record(tmp_path / "runs" / "a.json")
-    assert back.file == tmp_path / "runs" / "a.json"
+    write_record(record, tmp_path / "runs" / "a" / "record.json")
+    back = read_record(tmp_path / "runs" / "a" / "record.json")
+    assert back.file == tmp_path / "runs" / "a" / "record.json"
     write_record(back, tmp_path / "b.json")
     assert (tmp_path / "b.json").read_bytes() == back.file.read_bytes()
 
@@ -65,7 +64,7 @@ def put(content, *keys, value):
 )
 def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
     save(tmp_path, make_record(run_id="a"))
-    path = tmp_path / "runs" / "a.json"
+    path = tmp_path / "runs" / "a" / "record.json"
     content = json.loads(path.read_text())
     put(content, *keys, value=value)
     path.write_text(json.dumps(content))
@@ -77,11 +76,11 @@ def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
 
 def test_missing_key_is_told(tmp_path):
     save(tmp_path, make_record(run_id="a"))
-    path = tmp_path / "runs" / "a.json"
+    path = tmp_path / "runs" / "a" / "record.json"
     content = json.loads(path.read_text())
     del content["git"]
     path.write_text(json.dumps(content))
-    with pytest.raises(UserError, match=r"a\.json: git: Field required"):
+    with pytest.raises(UserError, match=r"record\.json: git: Field required"):
         read_record(path)
 
 
@@ -103,7 +102,7 @@ def test_record_that_cannot_be_written_leaves_nothing_behind(tmp_path):
 def test_folder_that_is_a_file_is_told(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match="can't be written"):
-        write_record(make_record(), tmp_path / "runs" / "a.json")
+        write_record(make_record(), tmp_path / "runs" / "a" / "record.json")
 
 
 def test_counted_benchmark_has_accuracy_and_interval():
@@ -118,27 +117,6 @@ def test_average_is_missing_while_a_benchmark_is():
     assert make_record(benchmarks=["boolq", "piqa"]).average is None
     assert make_record(suite="math", correct={"gsm8k": 0.2, "AQuA": 0.4, "AddSub": 0.6, "SVAMP": 1})
     assert make_record(correct=0.5).average.accuracy == pytest.approx(0.5)
-
-
-def test_published_record_takes_its_files_along(tmp_path):
-    save(tmp_path / "evaluation", make_record(run_id="a", benchmarks=["boolq"]), predictions=True)
-    (record,) = read_records(tmp_path / "evaluation")
-    copy = read_record(publish_record(record, tmp_path / "results" / "runs"))
-    assert copy.file == tmp_path / "results" / "runs" / "a.json"
-    assert copy.benchmarks["boolq"].predictions == "a/boolq.jsonl"
-    path = copy.beside(copy.benchmarks["boolq"].predictions)
-    assert path.read_bytes() == (tmp_path / "evaluation/runs/a/boolq.jsonl").read_bytes()
-    assert copy.training.metrics_file is None
-
-
-def test_published_record_brings_in_the_trainings_loss_curve(tmp_path):
-    made = make_record(run_id="a", benchmarks=["boolq"], metrics_file="../../metrics.jsonl")
-    save(tmp_path / "run" / "evaluation", made)
-    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss_nats": 2.0}\n')
-    (record,) = read_records(tmp_path / "run" / "evaluation")
-    copy = read_record(publish_record(record, tmp_path / "results" / "runs"))
-    assert copy.training.metrics_file == "a/metrics.jsonl"
-    assert copy.beside("a/metrics.jsonl").read_text().startswith('{"step": 1')
 
 
 def test_files_outside_the_records_folder_are_not_looked_at(tmp_path):

@@ -234,10 +234,11 @@ def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(res
 
 
 def test_script_tells_a_bad_record_in_one_line_and_writes_nothing(results):
-    (results / "runs" / "broken.json").write_text("{")
+    (results / "runs" / "broken").mkdir()
+    (results / "runs" / "broken" / "record.json").write_text("{")
     before = sorted(results.iterdir())
     done = run_script(f"results_dir={results}", cwd=results)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
-    assert "broken.json" in done.stderr
+    assert "broken/record.json" in done.stderr
     assert sorted(results.iterdir()) == before

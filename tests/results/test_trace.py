@@ -21,11 +21,11 @@ def records(tmp_path):
 def test_cell_leads_to_its_records_and_predictions(records, tmp_path):
     lines = trace(records, "DenseLoRA r=16 BoolQ")
     assert [line for line in lines if not line.startswith(" ")] == [
-        str(tmp_path / "runs" / "b.json"),
-        str(tmp_path / "runs" / "c.json"),
+        str(tmp_path / "runs" / "b" / "record.json"),
+        str(tmp_path / "runs" / "c" / "record.json"),
     ]
     (told,) = [line for line in lines if "14 of 20 right = 70.0 %" in line]
-    assert told.endswith(str(tmp_path / "runs" / "b" / "boolq.jsonl"))
+    assert told.endswith(str(tmp_path / "runs" / "b" / "predictions.parquet"))
     assert not any("PIQA" in line for line in lines)
 
 
@@ -45,7 +45,9 @@ def test_without_a_benchmark_the_whole_row_is_told(records):
 
 def test_predictions_that_are_not_there_are_told(tmp_path):
     save(tmp_path, make_record(run_id="b"))
-    assert "b/boolq.jsonl (not among the results)" in trace(read_records(tmp_path), "BoolQ")[2]
+    assert (
+        "predictions.parquet (not among the results)" in trace(read_records(tmp_path), "BoolQ")[2]
+    )
 
 
 def test_unknown_word_is_told_with_the_known_ones(records):

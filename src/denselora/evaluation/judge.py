@@ -35,7 +35,7 @@ def recount(
     Returns the figures, and how many rows are judged otherwise than when they were made.
     """
     rows, changed, whole_word = [], 0, protocol.whole_word_answers
-    for row in read_predictions(file):
+    for row in read_predictions(file, benchmark.name):
         if scoring != "generate":
             parsed, named = row["parsed"], set()
         else:

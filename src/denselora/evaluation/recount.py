@@ -3,21 +3,23 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 
+from denselora.configs import CONFIGS, composed
 from denselora.data.audit import read_overlap
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.evaluation import judge
 from denselora.protocol import Protocol
 from denselora.results.predictions import read_predictions
-from denselora.results.record import Benchmark, Record, read_record
+from denselora.results.record import RECORD, Benchmark, Record, read_record
 from denselora.results.statistics import mcnemar
 from denselora.tasks import benchmark
 
 IDENTITY = "evaluation.json"
-RECORD = "record.json"
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
     Raises UserError as `recount_folder` does, or if the list was made for other files.
     """
     record = _record(folder)
-    protocol, data = _protocol(record), _identity(record)["data"]
+    protocol, data = _protocol(record), _data(record)
     files = {name: benchmark(name).test_file(Path(data["path"])) for name in record.benchmarks}
     listed = read_overlap(Path(overlap), data["train_file"], files.values())
     results = {}
     for name, kept in record.benchmarks.items():
         rows = read_rows(files[name], scored=True).select(listed[name])
         known = {judge.prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
-        predictions = read_predictions(_predictions(record, name))
+        predictions = read_predictions(_predictions(record, name), name)
         unseen = [row for row in predictions if row["prompt_hash"] not in known]
         results[name] = _counted(kept, judge.count(unseen))
     return results
@@ -84,7 +86,10 @@ def compare(one: str | Path, other: str | Path) -> dict[str, Agreement]:
     names = [name for name in records[0].benchmarks if name in records[1].benchmarks]
     if not names:
         raise UserError(f"{one} and {other} have no benchmark in common")
-    return {name: _agreement(*(_predictions(record, name) for record in records)) for name in names}
+    return {
+        name: _agreement(name, *(_predictions(record, name) for record in records))
+        for name in names
+    }
 
 
 def _counted(kept: Benchmark, figures: dict[str, int]) -> Benchmark:
@@ -98,8 +103,8 @@ def _counted(kept: Benchmark, figures: dict[str, int]) -> Benchmark:
     )
 
 
-def _agreement(one: Path, other: Path) -> Agreement:
-    rows = [read_predictions(one), read_predictions(other)]
+def _agreement(name: str, one: Path, other: Path) -> Agreement:
+    rows = [read_predictions(one, name), read_predictions(other, name)]
     prompts = [[(row["id"], row["prompt_hash"]) for row in each] for each in rows]
     if prompts[0] != prompts[1]:
         raise UserError(f"{one} and {other} hold different prompts; evaluate both on the same rows")
@@ -115,7 +120,10 @@ def _agreement(one: Path, other: Path) -> Agreement:
 def _record(folder: str | Path) -> Record:
     file = Path(folder) / RECORD
     if not file.is_file():
-        raise UserError(f"folders: {folder} has no {RECORD}; give output folders of evaluate.py")
+        raise UserError(
+            f"folders: {folder} has no {RECORD}; give output folders of evaluate.py, or "
+            "published runs"
+        )
     return read_record(file)
 
 
@@ -127,13 +135,37 @@ def _predictions(record: Record, name: str) -> Path:
 
 
 def _protocol(record: Record) -> Protocol:
-    """The protocol that the predictions were made under, whole."""
-    return Protocol.from_config(_identity(record)["protocol"])
+    """The protocol that the predictions were made under, whole.
+
+    A published run has no more than its name and hash; its training's or the config of that name
+    is taken if it is the same one.
+    """
+    if identity := _identity(record):
+        return Protocol.from_config(identity["protocol"])
+    name = record.protocol.name
+    known = [record.config["protocol"]] if record.config else []
+    if (CONFIGS / "protocol" / f"{name}.yaml").is_file():
+        known.append(OmegaConf.to_container(composed("train", [f"protocol={name}"]).protocol))
+    for protocol in map(Protocol.from_config, known):
+        if protocol.hash == record.protocol.hash:
+            return protocol
+    raise UserError(
+        f"{record.file}: its protocol {name}, hash {record.protocol.hash}, is no longer in "
+        "configs/protocol; recount the evaluation's own folder"
+    )
 
 
-def _identity(record: Record) -> dict:
-    """What the evaluation was made of, as it noted at its start."""
+def _data(record: Record) -> dict[str, Any]:
+    """The data config that the rows were read by."""
+    config = _identity(record) or record.config
+    if not config:
+        raise UserError(
+            f"{record.file.parent}: {IDENTITY} is missing; recount the evaluation's own folder"
+        )
+    return config["data"]
+
+
+def _identity(record: Record) -> dict[str, Any] | None:
+    """What the evaluation was made of, as it noted at its start; None for a published run."""
     file = record.beside(IDENTITY)
-    if file is None:
-        raise UserError(f"{record.file.parent}: {IDENTITY} is missing; evaluate again")
-    return json.loads(file.read_text(encoding="utf-8"))
+    return json.loads(file.read_text(encoding="utf-8")) if file else None

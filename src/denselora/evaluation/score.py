@@ -40,7 +40,7 @@ def score(
     partial, process = Partial(folder, benchmark.name), PartialState()
     prompts = [scoring.protocol.evaluation_prompt(row) for row in rows]
     if partial.whole.is_file():
-        _check_same(read_predictions(partial.whole), prompts, folder)
+        _check_same(read_predictions(partial.whole, benchmark.name), prompts, folder)
         advance(len(share(prompts, process)))
         return
     done = partial.done()
@@ -87,7 +87,7 @@ def finish(benchmark: Benchmark, rows: Dataset, folder: Path) -> float | None:
     """
     partial = Partial(folder, benchmark.name)
     if partial.whole.is_file():
-        if len(read_predictions(partial.whole)) != len(rows):
+        if len(read_predictions(partial.whole, benchmark.name)) != len(rows):
             raise UserError(
                 f"{partial.whole}: made from other rows; choose another output_dir or delete it"
             )

@@ -29,7 +29,7 @@ from denselora.evaluation.adapter import (
 )
 from denselora.evaluation.judge import count
 from denselora.evaluation.prepacked import Prepacked
-from denselora.evaluation.recount import IDENTITY, RECORD
+from denselora.evaluation.recount import IDENTITY
 from denselora.evaluation.score import finish, score, share
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.second_opinion import check_installed
@@ -44,7 +44,9 @@ from denselora.models import (
 )
 from denselora.protocol import Protocol
 from denselora.results.predictions import read_predictions
+from denselora.results.publish import publish_record
 from denselora.results.record import (
+    RECORD,
     Average,
     Benchmark,
     Data,
@@ -55,7 +57,6 @@ from denselora.results.record import (
     Model,
     Record,
     Training,
-    publish_record,
     read_record,
     write_record,
 )
@@ -413,7 +414,7 @@ def _record(
             chance=benchmark(name).chance,
             predictions=f"{name}.jsonl",
             seconds=seconds.get(name, 0.0),
-            **count(read_predictions(subject.folder / f"{name}.jsonl")),
+            **count(read_predictions(subject.folder / f"{name}.jsonl", name)),
         )
         for name in rows
         if (subject.folder / f"{name}.jsonl").is_file()

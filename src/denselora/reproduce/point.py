@@ -7,13 +7,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import denselora.methods  # noqa: F401  (registers the resolver that the configs use)
+import denselora.configs  # noqa: F401  (what the configs are resolved with)
 from denselora.errors import UserError
 from denselora.identity import run_id
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import carried_out, state_of
 from denselora.reproduce.tuning import best_learning_rate
+from denselora.results.record import RECORD
 from denselora.training.folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
@@ -61,7 +62,7 @@ class Point:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return (self.evaluation_folder / "record.json").is_file()
+        return (self.evaluation_folder / RECORD).is_file()
 
     @property
     def state(self) -> str:

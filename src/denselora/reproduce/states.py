@@ -13,6 +13,7 @@ from pathlib import Path
 
 from denselora.errors import UserError
 from denselora.files import writing
+from denselora.results.record import RECORD
 from denselora.training.folder import RunFolder
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
@@ -84,7 +85,7 @@ def state_of(folder: Path) -> RunState:
     run = RunFolder(folder)
     if held:
         return found("running")
-    if any(folder.glob("evaluation*/record.json")):
+    if any(folder.glob(f"evaluation*/{RECORD}")):
         return found("done")
     if run.diverged:
         return found("diverged", run.trained().training.collapsed)

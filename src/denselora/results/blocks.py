@@ -300,7 +300,7 @@ def _difference(row: Row, lora: Row) -> Difference | None:
         ]
         if None in files:
             break
-        outcomes = aligned_outcomes(files).astype(float)
+        outcomes = aligned_outcomes(files, benchmark).astype(float)
         ours, theirs = outcomes[: len(row.records)], outcomes[len(row.records) :]
         per_row[benchmark] = ours.mean(axis=0) - theirs.mean(axis=0)
     else:

@@ -4,10 +4,12 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from PIL import Image
 
 from denselora.files import writing
 from denselora.results.blocks import Block, build_blocks
@@ -39,8 +41,7 @@ STYLE = {
     "pdf.fonttype": 42,
 }
 
-# Nothing in the files but the drawing: the same records give the same bytes.
-METADATA = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
+DPI = 160
 
 
 def write_figures(
@@ -62,13 +63,23 @@ def write_figures(
             except NoDataError as lack:
                 left_out.append(f"{name}: {lack}")
                 continue
-            for suffix, metadata in METADATA.items():
-                written.append(folder / f"{name}.{suffix}")
-                with writing(written[-1]):
-                    figure.savefig(written[-1], dpi=160, metadata=metadata)
-    for path in {path for suffix in METADATA for path in folder.glob(f"*.{suffix}")} - {*written}:
+            pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
+            with writing(pdf):
+                # without a date: the same records give the same bytes
+                figure.savefig(pdf, dpi=DPI, metadata={"CreationDate": None})
+            with writing(png):
+                _save_png(figure, png)
+            written += [pdf, png]
+    for path in {*folder.glob("*.pdf"), *folder.glob("*.png")} - {*written}:
         path.unlink()  # of records that are gone
     return written, left_out
+
+
+def _save_png(figure: Figure, path: Path) -> None:
+    """Without the transparency that no figure has: a tenth of the file."""
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=DPI)
+    Image.open(drawn).convert("RGB").save(path, "png", optimize=True, dpi=(DPI, DPI))
 
 
 def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published], Figure]]]:

@@ -1,41 +1,86 @@
-"""Predictions of one run on one benchmark: the rows behind an accuracy."""
+"""Predictions of a run: the rows behind its accuracies."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
+from denselora.results.row_files import PARQUET, read_lines, read_parquet, write_parquet
 
+PREDICTIONS = f"predictions{PARQUET}"
 KEYS = {"id", "prompt_hash", "raw", "parsed", "gold", "correct"}
 
+# Every run's file has these columns, so that those of several runs can be read as one table. The
+# last two are null where a row doesn't have them: all answer words in a text that was decoded, or
+# the log-likelihood of each option that was ranked.
+SCHEMA = pa.schema(
+    {
+        "benchmark": pa.string(),
+        "id": pa.int64(),
+        "prompt_hash": pa.string(),
+        "raw": pa.string(),
+        "parsed": pa.string(),
+        "gold": pa.string(),
+        "correct": pa.bool_(),
+        "named": pa.list_(pa.string()),
+        "log_likelihood_nats": pa.list_(pa.struct({"option": pa.string(), "nats": pa.float64()})),
+    }
+)
 
-def read_predictions(file: Path) -> list[dict[str, Any]]:
-    """All rows of a predictions file: JSONL, one row per prompt, with `KEYS` at least.
 
-    Raises `UserError`, naming file and line, for a row that isn't like that.
+def read_predictions(file: Path, benchmark: str) -> list[dict[str, Any]]:
+    """All rows of a benchmark, one per prompt, with `KEYS` at least.
+
+    file: an evaluation's JSON Lines, which hold one benchmark, or a published run's Parquet.
+
+    Raises `UserError`, naming the file, if it isn't like that.
     """
-    predictions = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            missing = KEYS - row.keys()
-        except (ValueError, AttributeError):
-            raise UserError(f"{file}: line {number} is malformed; delete the file") from None
+    if file.suffix == PARQUET:
+        return [_row(values) for values in _of_benchmark(file, benchmark).to_pylist()]
+    rows = read_lines(file)
+    for number, row in enumerate(rows, start=1):
+        missing = KEYS - row.keys()
         if missing:
             raise UserError(f"{file}: line {number} lacks {', '.join(sorted(missing))}")
-        predictions.append(row)
-    return predictions
+    return rows
 
 
-def aligned_outcomes(files: Sequence[Path]) -> np.ndarray:
+def write_predictions(file: Path, benchmarks: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write the rows of all benchmarks of a run into one Parquet file.
+
+    Raises `UserError` for a row that doesn't fit `SCHEMA`: nothing of it may be lost.
+    """
+    rows = []
+    for benchmark, predictions in benchmarks.items():
+        for row in predictions:
+            unknown = row.keys() - set(SCHEMA.names)
+            if unknown:
+                raise UserError(
+                    f"{file}: row {row['id']} of {benchmark} has {', '.join(sorted(unknown))}, for "
+                    "which results/predictions.py has no column; add it"
+                )
+            rows.append({**row, "benchmark": benchmark})
+            if "log_likelihood_nats" in row:
+                ranked = row["log_likelihood_nats"].items()
+                pairs = [{"option": option, "nats": nats} for option, nats in ranked]
+                rows[-1]["log_likelihood_nats"] = pairs
+    try:
+        table = pa.Table.from_pylist(rows, SCHEMA)
+    except (pa.ArrowException, TypeError) as error:
+        raise UserError(f"{file}: cannot be written ({first_line(error)})") from None
+    write_parquet(file, table)
+
+
+def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
     """Whether each row was answered right (bool [files, rows]), rows in order of their id.
 
     Raises `UserError` when two of the files were not made from the same prompts.
     """
-    sorts = [sorted(read_predictions(file), key=lambda row: row["id"]) for file in files]
+    sorts = [sorted(read_predictions(file, benchmark), key=lambda row: row["id"]) for file in files]
     prompts = [[(row["id"], row["prompt_hash"]) for row in rows] for rows in sorts]
     for file, other in zip(files, prompts, strict=True):
         if other != prompts[0]:
@@ -44,3 +89,21 @@ def aligned_outcomes(files: Sequence[Path]) -> np.ndarray:
                 "evaluate both on the same files"
             )
     return np.array([[row["correct"] for row in rows] for rows in sorts], bool)
+
+
+def _of_benchmark(file: Path, benchmark: str) -> pa.Table:
+    table = read_parquet(file, SCHEMA.names)
+    rows = table.filter(pc.equal(table["benchmark"], benchmark))
+    if not len(rows):
+        raise UserError(f"{file}: has no rows of {benchmark}; evaluate again")
+    return rows
+
+
+def _row(values: dict[str, Any]) -> dict[str, Any]:
+    """A row as the evaluation made it: with the keys that it had."""
+    del values["benchmark"]
+    if values["log_likelihood_nats"] is not None:
+        ranked = values["log_likelihood_nats"]
+        values["log_likelihood_nats"] = {pair["option"]: pair["nats"] for pair in ranked}
+    optional = values.keys() - KEYS
+    return {k: v for k, v in values.items() if v is not None or k not in optional}

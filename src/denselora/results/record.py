@@ -1,10 +1,10 @@
 """The run record: one JSON per run and seed, from which every table and figure is made."""
 
 import dataclasses
-import shutil
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -27,6 +27,9 @@ COLUMNS = {
     suite: {benchmark.name: benchmark.label for benchmark in benchmarks}
     for suite, benchmarks in SUITES.items()
 }
+
+# a record's file, in an evaluation's folder and in a published run's
+RECORD = "record.json"
 
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -159,7 +162,7 @@ class Training:
     validation_loss_nats: float | None
     """Last validation loss; null without validation rows."""
     metrics_file: str | None
-    """Loss curve as JSONL, relative to the record's folder."""
+    """Loss curve, relative to the record's folder: JSON Lines, Parquet when published."""
     change_file: str | None = None
     """How far each matrix moved (see change.py), relative to the record's folder."""
     collapsed: str | None
@@ -186,7 +189,8 @@ class Benchmark:
     chance: Fraction
     """Accuracy of guessing."""
     predictions: str | None
-    """Predictions as JSONL, relative to the record's folder; null when they were not kept."""
+    """File of its predictions, relative to the record's folder: its own as JSON Lines, Parquet of
+    all benchmarks when published; null when they were not kept."""
     seconds: float
     """Wall clock of its evaluation."""
 
@@ -308,43 +312,30 @@ def read_record(path: str | Path) -> Record:
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """All records of a results folder, `runs/*.json`, by file name."""
-    return [read_record(path) for path in sorted(Path(folder).glob("runs/*.json"))]
+    """All records of a results folder, `runs/<run id>/record.json`, by run id."""
+    # what begins with a dot is being published just now
+    return [read_record(path) for path in sorted(Path(folder).glob(f"runs/[!.]*/{RECORD}"))]
 
 
 def write_record(record: Record, path: str | Path) -> None:
     """Write a record so that `path` holds either all of it or what it held before."""
-    write_text(Path(path), _record.dump_json(record, indent=2).decode() + "\n")
+    write_text(Path(path), _open_two_deep(json.loads(_record.dump_json(record))))
 
 
-def publish_record(record: Record, folder: str | Path) -> Path:
-    """Copy a record to `folder`/<run id>.json, and the files it names to `folder`/<run id>/.
+def _open_two_deep(content: dict[str, Any]) -> str:
+    """JSON with a line for each key, and within it for each of its keys: a benchmark is a line."""
 
-    `record` must have been read from its file. Returns the copy's path.
-    """
-    target = Path(folder) / record.run_id
+    def text(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
-    def copied(name: str | None) -> str | None:
-        # the training's files lie above the evaluation's folder; here they are brought in
-        source = record.file.parent / name if name else None
-        if source is None or not source.is_file():
-            return None
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target / source.name)
-        return f"{target.name}/{source.name}"
-
-    benchmarks = {
-        key: dataclasses.replace(part, predictions=copied(part.predictions))
-        for key, part in record.benchmarks.items()
-    }
-    training = record.training and dataclasses.replace(
-        record.training,
-        metrics_file=copied(record.training.metrics_file),
-        change_file=copied(record.training.change_file),
-    )
-    path = target.with_name(f"{record.run_id}.json")
-    write_record(dataclasses.replace(record, benchmarks=benchmarks, training=training), path)
-    return path
+    lines = []
+    for key, value in content.items():
+        if isinstance(value, dict) and value:
+            inner = ",\n".join(f"    {text(name)}: {text(part)}" for name, part in value.items())
+            lines.append(f"  {text(key)}: {{\n{inner}\n  }}")
+        else:
+            lines.append(f"  {text(key)}: {text(value)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _require(holds: object, fault: str) -> None:

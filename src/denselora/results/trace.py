@@ -10,10 +10,10 @@ from denselora.results.statistics import mcnemar
 
 
 def trace(records: Sequence[Record], words: str) -> list[str]:
-    """Lines that tell where a cell comes from, a paragraph per run.
+    """Lines that say where a cell comes from, a paragraph per run.
 
     words: what the cell's runs have in common, in any order: model, data, protocol, method, r16,
-    seed1, limit20, run id; a benchmark's heading picks the cell, without one all are told.
+    seed1, limit20, run id; a benchmark's heading picks the cell, without one all are shown.
     Raises `UserError` for a word that no record has, or when no record has all of them.
     """
     asked = [_plain(word) for word in words.split()]
@@ -46,16 +46,16 @@ def _paragraph(row: Row, record: Record, picked: list[str]) -> list[str]:
     for key in picked or COLUMNS[record.data.suite]:
         part = record.benchmarks.get(key)
         if part:
-            lines.append(f"  {COLUMNS[record.data.suite][key]}: {_told(record, part)}")
+            lines.append(f"  {COLUMNS[record.data.suite][key]}: {_counts(record, part)}")
             if lora and key in lora.benchmarks:
-                lines += _against(record, part, lora, lora.benchmarks[key])
+                lines += _against(record, lora, key)
     if record.average and not picked:
         low, high = (100 * bound for bound in record.average.ci95)
         lines.append(f"  average: {100 * record.average.accuracy:.1f} % ({low:.1f} to {high:.1f})")
     return lines
 
 
-def _told(record: Record, part: Benchmark) -> str:
+def _counts(record: Record, part: Benchmark) -> str:
     low, high = (100 * bound for bound in part.ci95)
     file = record.beside(part.predictions) or f"{part.predictions} (not among the results)"
     return (
@@ -64,12 +64,13 @@ def _told(record: Record, part: Benchmark) -> str:
     )
 
 
-def _against(record: Record, part: Benchmark, lora: Record, other: Benchmark) -> list[str]:
+def _against(record: Record, lora: Record, benchmark: str) -> list[str]:
+    part, other = record.benchmarks[benchmark], lora.benchmarks[benchmark]
     files = [record.beside(part.predictions), lora.beside(other.predictions)]
     difference = 100 * (part.accuracy - other.accuracy)
     if None in files:
         return [f"    {difference:+.1f} to LoRA in {lora.file}; untested without predictions"]
-    ours, theirs = aligned_outcomes(files)
+    ours, theirs = aligned_outcomes(files, benchmark)
     return [
         f"    {difference:+.1f} to LoRA in {lora.file}: only this one right "
         f"{(ours & ~theirs).sum()}, only LoRA {(theirs & ~ours).sum()}, "

@@ -1,6 +1,5 @@
 """Loss by optimizer step, from the metrics files that records name."""
 
-import json
 import math
 from pathlib import Path
 
@@ -8,31 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
-from denselora.errors import UserError
 from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.charts import NoDataError, annotate, chart, colour, marker
+from denselora.results.metrics import read_losses
 from denselora.results.published import Published
-
-LOSSES = ("loss_nats", "validation_loss_nats")
-
-
-def read_losses(path: Path) -> dict[str, np.ndarray]:
-    """Steps and values (float [2, points]) of the training and the validation loss.
-
-    A metrics file is JSONL, a line per step with `step` and `loss_nats`, now and then
-    `validation_loss_nats`; other keys are passed over. Raises `UserError`, naming file and line,
-    for a line that isn't like that.
-    """
-    points = {name: [] for name in LOSSES}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            for name in LOSSES:
-                if row.get(name) is not None:
-                    points[name].append((float(row["step"]), float(row[name])))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(f"{path}: line {number} is not a step's metrics ({error!r})") from error
-    return {name: np.array(pairs).reshape(-1, 2).T for name, pairs in points.items()}
 
 
 def best_of_each_method(block: Block, file: str) -> list[Row]:

@@ -1,0 +1,26 @@
+"""What the files in configs/ need to be resolved, and how they are composed outside of a script."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+# what a table has for a name, and for any other
+OmegaConf.register_new_resolver(
+    "of", lambda name, table, other: table.get(name, other), replace=True
+)
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:
+    """The config of a script, as its command line with these overrides has it."""
+    # a script has its Hydra already
+    is_script = GlobalHydra.instance().is_initialized()
+    here = nullcontext() if is_script else initialize_config_dir(str(CONFIGS), version_base="1.3")
+    with here:
+        return compose(name, list(overrides))

@@ -1,0 +1,75 @@
+"""Putting a run among the results: its record, predictions and metrics in one small folder."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+from denselora.files import writing
+from denselora.results.metrics import METRICS, read_metrics, write_metrics
+from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
+from denselora.results.record import RECORD, Record, write_record
+
+
+def publish_record(record: Record, folder: str | Path) -> Path:
+    """Put a record and the files it names into `folder`/<run id>/; returns the new record's path.
+
+    The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet and
+    change.npz, as far as there are such files. One that exists is replaced whole or not at all.
+    `record` must have been read from its file. Raises `UserError` for a file that can't be read or
+    written.
+    """
+    target = Path(folder) / record.run_id
+    # read_records passes over names with a dot; one left by a kill is begun anew
+    made, old = (target.with_name(f".{target.name}.{what}") for what in ("new", "old"))
+    with writing(target):
+        if old.exists() and not target.exists():  # killed between the two renames below
+            old.rename(target)
+        for leftover in (made, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        try:
+            made.mkdir()
+            write_record(_with_files(record, made), made / RECORD)
+            if target.exists():
+                target.rename(old)
+            made.rename(target)
+        finally:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            for leftover in (made, old):
+                shutil.rmtree(leftover, ignore_errors=True)
+    return target / RECORD
+
+
+def _with_files(record: Record, folder: Path) -> Record:
+    """The record with its files written to the folder; what isn't there is named no more."""
+    predictions = {
+        key: read_predictions(file, key)
+        for key, part in record.benchmarks.items()
+        if (file := _source(record, part.predictions))
+    }
+    if predictions:
+        write_predictions(folder / PREDICTIONS, predictions)
+    benchmarks = {
+        key: dataclasses.replace(part, predictions=PREDICTIONS if key in predictions else None)
+        for key, part in record.benchmarks.items()
+    }
+    training = record.training
+    if training:
+        metrics = _source(record, training.metrics_file)
+        if metrics:
+            write_metrics(folder / METRICS, read_metrics(metrics))
+        change = _source(record, training.change_file)
+        if change:
+            shutil.copyfile(change, folder / change.name)
+        training = dataclasses.replace(
+            training,
+            metrics_file=METRICS if metrics else None,
+            change_file=change.name if change else None,
+        )
+    return dataclasses.replace(record, benchmarks=benchmarks, training=training)
+
+
+def _source(record: Record, name: str | None) -> Path | None:
+    """A file that the record names, if it is there; the training's lie above the evaluation's."""
+    file = record.file.parent / name if name else None
+    return file if file and file.is_file() else None
