@@ -1,5 +1,6 @@
 """Where a number comes from: code, packages and machine."""
 
+import contextlib
 import functools
 import importlib.metadata
 import platform
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "bitsandbytes")
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "datasets", "bitsandbytes", "triton")
 
 
 @functools.cache
@@ -38,9 +39,12 @@ def git_state() -> dict[str, Any]:
 
 
 def packages() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a number."""
+    """Versions of Python and of the installed ones of the packages that can change a number."""
     versions = {"python": platform.python_version()}
-    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
 
 
 def device(count: int = 1) -> dict[str, Any]:

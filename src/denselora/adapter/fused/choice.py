@@ -102,47 +102,83 @@ def _prove(device, dtype, weights, r, activations, dropouts, plain) -> str:
 
 
 @torch.inference_mode(False)
-@torch.enable_grad()
 def _difference(device, dtype, weights, r, activations, dropouts, plain) -> str:
     """The first tensor that differs by more than rounding, in words, or nothing."""
-    given = _operands(r, dtype, weights, device)
-    of_base, of_products = ROUNDING[dtype]
-    of_products = max(of_products, ROUNDING[weights][0])
-    if not any(dropouts):
-        dropouts = (0.25, 0.25, 0.25)
+    given = operands(r, dtype, weights, device)
     for seed in (None, torch.tensor(2**62 + 2**31 + 5, device=device)):
-        with torch.autocast(torch.device(device).type, enabled=False):
-            ours = _results(given, lambda y, *t, s=seed: _fused(y, *t, s, activations, dropouts))
-            exact = [tensor.double() for tensor in given]
-            drawn = _masks(device, seed, r, dropouts)
-            with _Masks(drawn):
-                theirs = _results(
-                    exact,
-                    lambda y, *t, s=seed: y + plain(*t, 2.0, activations, dropouts, s is not None),
-                )
-        for name, one, other in zip(("sum", "y", "x", "E", "M", "D"), ours, theirs, strict=True):
-            off = float((one.double() - other).norm() / other.norm())
-            if not off <= (of_base if name in ("sum", "y", "x") else of_products):
+        for name, off in differences(given, seed, activations, dropouts, plain).items():
+            if not off <= rounding(name, dtype, weights):
                 what = "the sum" if name == "sum" else f"the gradient of {name}"
-                return f"{what} is off by {off:.1e} {'with' if drawn else 'without'} dropout"
+                return f"{what} is off by {off:.1e} {'without' if seed is None else 'with'} dropout"
     return ""
 
 
-def _operands(r, dtype, weights, device) -> list[Tensor]:
-    """y, x, E, M, D and the gradient of the sum; drawn on the CPU, the same everywhere."""
-    generator = torch.Generator().manual_seed(0)
+def rounding(name: str, dtype: torch.dtype, weights: torch.dtype) -> float:
+    """How far a tensor of `differences` may be off under a base of this dtype."""
+    of_base, of_products = ROUNDING[dtype]
+    return of_base if name in ("sum", "y", "x") else max(of_products, ROUNDING[weights][0])
+
+
+@torch.enable_grad()
+def differences(
+    given: list[Tensor],
+    seed: Tensor | None,
+    activations: tuple[str, str],
+    dropouts: tuple[float, float, float],
+    plain: Plain,
+) -> dict[str, float]:
+    """‖fused - plain‖ / ‖plain‖ of the sum and of the gradients of y, x, E, M, D.
+
+    The plain version computes in fp64 with the operator's masks for that seed; None: no dropout.
+    given: as `operands` has them. If no dropout is set, a quarter is dropped.
+    """
+    dropouts = dropouts if any(dropouts) else (0.25, 0.25, 0.25)
+    (tokens, in_), r, out = given[1].shape, len(given[2]), len(given[4])
+    masks = []
+    if seed is not None:
+        masks = operator.code(seed.device).masks(seed, tokens, (in_, r, out), dropouts)
+
+    def fused(y, *leaves):
+        return operator.add_with_seed(y * 1, *leaves, seed, 2.0, activations, dropouts)
+
+    def exact(y, *leaves):
+        return y + plain(*leaves, 2.0, activations, dropouts, seed is not None)
+
+    with torch.autocast(given[0].device.type, enabled=False):
+        ours = _results(given, fused)
+        with _Masks(masks):
+            theirs = _results([tensor.double() for tensor in given], exact)
+    names = ("sum", "y", "x", "E", "M", "D")
+    return {
+        name: float((one.double() - other).norm() / other.norm())
+        for name, one, other in zip(names, ours, theirs, strict=True)
+    }
+
+
+def operands(
+    r: int,
+    dtype: torch.dtype,
+    weights: torch.dtype,
+    device: torch.device | str,
+    tokens: int = TOKENS,
+    features: tuple[int, int] = (IN, OUT),
+) -> list[Tensor]:
+    """Random y [tokens, out], x [tokens, in], E, M, D and the gradient of the sum.
+
+    Drawn on the CPU: the same everywhere.
+    """
+    generator, (in_, out) = torch.Generator().manual_seed(0), features
 
     def draw(*shape, scale=1.0, dtype=dtype):
-        drawn = torch.randn(shape, generator=generator, dtype=torch.float64) * scale
-        return drawn.to(device, dtype)
+        return (torch.randn(shape, generator=generator) * scale).to(device, dtype)
 
     return [
-        draw(TOKENS, OUT),
-        draw(TOKENS, IN),
-        draw(r, IN, scale=IN**-0.5, dtype=weights),
+        draw(tokens, out),
+        draw(tokens, in_),
+        draw(r, in_, scale=in_**-0.5, dtype=weights),
         draw(r, r, scale=r**-0.5, dtype=weights),
-        draw(OUT, r, scale=r**-0.5, dtype=weights),
-        draw(TOKENS, OUT),
+        draw(out, r, scale=r**-0.5, dtype=weights),
+        draw(tokens, out),
     ]
 
 
@@ -154,17 +190,6 @@ def _results(operands: list[Tensor], function: Callable[..., Tensor]) -> list[Te
     return [total.detach(), *torch.autograd.grad(total, leaves, grad)]
 
 
-def _fused(y, x, E, M, D, seed, activations, dropouts) -> Tensor:
-    return operator.add_with_seed(y * 1, x, E, M, D, seed, 2.0, activations, dropouts)
-
-
-def _masks(device, seed, r, dropouts) -> list[Tensor]:
-    if seed is None:
-        return []
-    code = operator.code(torch.device(device))
-    return [mask.double() for mask in code.masks(seed, TOKENS, (IN, r, OUT), dropouts)]
-
-
 class _Masks(TorchFunctionMode):
     """Within, F.dropout multiplies by the next of these masks."""
 
@@ -174,5 +199,5 @@ class _Masks(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if function is F.dropout:
-            return args[0] * self._masks.pop(0) if self._masks else args[0]
+            return args[0] * self._masks.pop(0).to(args[0]) if self._masks else args[0]
         return function(*args, **kwargs or {})
