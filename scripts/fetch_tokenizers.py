@@ -18,6 +18,8 @@ from pathlib import Path
 
 from fetch_smollm2 import download, load_tokenizer, unpack
 
+from denselora.entry_point import errors_in_one_line
+
 LLAMA3 = "llama-models==0.3.0"
 LLAMA_CPP = "llama-cpp-python==0.3.16"
 BREAK = "\n__ggml_vocab_test__\n"  # between llama.cpp's test texts
@@ -32,7 +34,7 @@ def main() -> None:
         return
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, errors_in_one_line():
         scratch = Path(name)
         smollm2(scratch, partial / "smollm2")
         with zipfile.ZipFile(download(LLAMA3, scratch)) as archive:

@@ -7,17 +7,16 @@ one; 2 a mistake in the options.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
-from denselora.data.download import FetchError
 from denselora.data.rebuild import rebuild
 from denselora.data.sources import BASE_URL, prepare, published
+from denselora.entry_point import errors_in_one_line
 from denselora.errors import UserError
 from denselora.tasks import COMMONSENSE
 
 
-def main(argv: list[str] | None = None) -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description="Fetch and verify the published data files.")
     parser.add_argument(
         "suite", nargs="?", choices=("commonsense", "math", "all"), default="commonsense"
@@ -39,24 +38,23 @@ def main(argv: list[str] | None = None) -> int:
         help="original: rebuild the commonsense rows from the hub's datasets and compare the two",
     )
     parser.add_argument("--base-url", default=BASE_URL, help="where the published files lie below")
-    options = parser.parse_args(argv)
-    suites = ("commonsense", "math") if options.suite == "all" else (options.suite,)
-    try:
+    options = parser.parse_args()
+    with errors_in_one_line():
         if options.source == "original":
             _rebuild(options)
         else:
-            for suite in suites:
-                prepare(
-                    published(suite),
-                    options.data_dir,
-                    copy_from=options.copy_from,
-                    offline=options.offline,
-                    base_url=options.base_url,
-                )
-    except (UserError, FetchError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    return 0
+            _prepare(options)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    for suite in ("commonsense", "math") if options.suite == "all" else (options.suite,):
+        prepare(
+            published(suite),
+            options.data_dir,
+            copy_from=options.copy_from,
+            offline=options.offline,
+            base_url=options.base_url,
+        )
 
 
 def _rebuild(options: argparse.Namespace) -> None:
@@ -75,4 +73,4 @@ def _rebuild(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

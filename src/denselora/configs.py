@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
-# what a table has for a name, and for any other
+# ${of:name,{name: value, ...},other}: the table's value for the name, or the other value
 OmegaConf.register_new_resolver(
     "of", lambda name, table, other: table.get(name, other), replace=True
 )

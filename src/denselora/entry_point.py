@@ -21,7 +21,7 @@ from denselora.errors import UserError
 def entry_point(config_name: str, sweeps: bool = False) -> Callable:
     """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake.
 
-    sweeps: take lists of values without being told --multirun.
+    sweeps: take lists of values without --multirun.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -30,13 +30,13 @@ def entry_point(config_name: str, sweeps: bool = False) -> Callable:
             # Hydra then raises instead of printing and exiting with 1
             os.environ["HYDRA_FULL_ERROR"] = "1"
             if sweeps and not any(argument.startswith("-") for argument in sys.argv[1:]):
-                # hydra.mode in the config goes unread where a name is misspelt, and then the
+                # where a name is misspelt Hydra doesn't get as far as hydra.mode in the config: its
                 # message would be about the lists
                 sys.argv.append("--multirun")
             composed = hydra.main(
                 version_base="1.3", config_path="../configs", config_name=config_name
             )
-            with told_in_one_line():  # what Hydra finds
+            with errors_in_one_line():  # Hydra's own
                 composed(_task(main))()
 
         return run
@@ -45,21 +45,23 @@ def entry_point(config_name: str, sweeps: bool = False) -> Callable:
 
 
 def _task(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """What main finds, told before Hydra comments on it; in a sweep the other runs go on first."""
+    """main, whose errors end the process before Hydra adds to them; not in a sweep, where the other
+    runs go on.
+    """
 
     @functools.wraps(main)
     def task(cfg: DictConfig):
         if HydraConfig.get().mode == RunMode.MULTIRUN:
             return main(cfg)
-        with told_in_one_line():
+        with errors_in_one_line():
             return main(cfg)
 
     return task
 
 
 @contextmanager
-def told_in_one_line():
-    """End the process on a user's mistake, with one line on stderr and its exit code."""
+def errors_in_one_line():
+    """End the process on a UserError, or one of Hydra's, with a line on stderr and an exit code."""
     try:
         yield
     except UserError as error:

@@ -4,7 +4,7 @@
 class UserError(Exception):
     """A mistake of the user's: one line that names the file, field or option, and the fix.
 
-    Entry points print the message alone, without a traceback, and exit with `exit_code`.
+    `entry_point` prints the line alone, without a traceback, and exits with `exit_code`.
     """
 
     exit_code = 2

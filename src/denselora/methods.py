@@ -45,10 +45,10 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
 def adalora_config(
     steps: int, r: int, warmup_share: float, final_share: float, **fields: Any
 ) -> peft.AdaLoraConfig:
-    """AdaLoRA's schedule over the run's steps: r a matrix in the mean at its end, 1.5 r before.
+    """AdaLoRA's schedule over the run's steps: from rank 1.5 r down to r, on average over matrices.
 
-    Nothing is pruned in the first `warmup_share` of the steps; in the last `final_share` the
-    pattern stays. fields: PEFT's.
+    Nothing is pruned in the first `warmup_share` of the steps. In the last `final_share` the ranks
+    stay as they are. fields: PEFT's.
     """
     return peft.AdaLoraConfig(
         target_r=r,

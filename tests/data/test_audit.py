@@ -9,7 +9,6 @@ from transformers import AutoTokenizer
 from denselora.data.audit import OVERLAP, audit, normalise, overlap_json, read_overlap, report
 from denselora.errors import UserError
 from denselora.protocol import Decoding, Prompt, Protocol
-from scripts.audit_data import main
 from tests.tiny import write_model
 
 TEMPLATE = "Q: {instruction} A: "
@@ -153,16 +152,17 @@ def test_a_folder_of_another_shape_is_told_what_was_expected(tmp_path):
         audit(tmp_path / "nowhere", PROTOCOL)
 
 
-def test_the_script_writes_report_and_overlap(folder, capsys):
-    assert main([str(folder), "--output", str(folder / "out" / "audit.md"), "--overlap"]) == 0
-    assert (folder / "out" / "audit.md").read_text() in capsys.readouterr().out
+def test_the_script_writes_report_and_overlap(folder, script):
+    output = folder / "out" / "audit.md"
+    code, out, err = script("audit_data", folder, "--output", output, "--overlap")
+    assert code == 0, err
+    assert output.read_text() in out
     assert json.loads((folder / OVERLAP).read_text())["overlap"]["train.json"]["ARC-Easy"]
 
 
-def test_the_script_exits_2_with_one_line_on_a_malformed_row(folder, capsys):
+def test_the_script_exits_2_with_one_line_on_a_malformed_row(folder, script):
     write(folder / "train.json", [{"instruction": "no more"}])
-    assert main([str(folder), "--overlap"]) == 2
-    assert capsys.readouterr().err == (
-        f"error: {folder}/train.json: row 1 has no field 'output'; add it\n"
-    )
+    code, _, err = script("audit_data", folder, "--overlap")
+    assert code == 2
+    assert err == f"error: {folder}/train.json: row 1 has no field 'output'; add it\n"
     assert not (folder / OVERLAP).exists()

@@ -14,7 +14,6 @@ from denselora.data.download import FetchError
 from denselora.data.sources import SourceFile, blob_id, prepare, published
 from denselora.errors import UserError
 from denselora.tasks import COMMONSENSE, MATH
-from scripts.prepare_data import main
 
 ROWS = [{"instruction": "q", "input": "", "output": "the correct answer is true", "answer": "true"}]
 CONTENT = json.dumps(ROWS).encode()
@@ -150,21 +149,16 @@ def test_offline_uses_only_what_is_there(source, server, tmp_path):
     assert len(server.asked) == 1
 
 
-def run_script(capsys, *options) -> tuple[int, str]:
-    code = main([str(option) for option in options])
-    return code, capsys.readouterr().err
-
-
-def test_script_exits_0_when_all_is_there(source, server, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("scripts.prepare_data.published", lambda suite: (source,))
-    code, err = run_script(capsys, "--data-dir", tmp_path / "data", "--base-url", server.url)
+def test_script_exits_0_when_all_is_there(source, server, tmp_path, script, monkeypatch):
+    monkeypatch.setattr("denselora.data.sources.published", lambda suite: (source,))
+    code, _, err = script("prepare_data", "--data-dir", tmp_path / "data", "--base-url", server.url)
     assert (code, err) == (0, "")
 
 
 def test_script_exits_1_with_one_line_when_the_server_has_no_such_file(
-    source, server, tmp_path, capsys
+    source, server, tmp_path, script
 ):
-    code, err = run_script(capsys, "--data-dir", tmp_path / "data", "--base-url", server.url)
+    code, _, err = script("prepare_data", "--data-dir", tmp_path / "data", "--base-url", server.url)
     assert code == 1
     assert err.count("\n") == 1
     assert "commonsense_170k.json: the server answered 404" in err
@@ -180,8 +174,8 @@ def test_script_exits_1_with_one_line_when_the_server_has_no_such_file(
         (["--offline", "--source", "original"], "HF_HUB_OFFLINE=1"),
     ],
 )
-def test_script_exits_2_with_one_line_on_a_mistake(tmp_path, capsys, options, named):
-    code, err = run_script(capsys, *options, "--data-dir", tmp_path / "data")
+def test_script_exits_2_with_one_line_on_a_mistake(tmp_path, script, options, named):
+    code, _, err = script("prepare_data", *options, "--data-dir", tmp_path / "data")
     assert code == 2
     assert err.count("\n") == 1
     assert named in err

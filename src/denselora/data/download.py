@@ -16,14 +16,17 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from denselora.errors import UserError
 from denselora.files import writing
 
 CHUNK = 1 << 16  # bytes
 Checked = TypeVar("Checked")
 
 
-class FetchError(Exception):
-    """A file could not be had, or is not the one that was published. The message is one line."""
+class FetchError(UserError):
+    """A file could not be had, or is not the one that was published."""
+
+    exit_code = 1
 
 
 class _Interrupted(Exception):

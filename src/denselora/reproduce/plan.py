@@ -1,4 +1,4 @@
-"""What a call of reproduce.py will run, told before it starts; the tables when it has ended."""
+"""What a call of reproduce.py will run, printed before it starts; the tables when it has ended."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from denselora.entry_point import told_in_one_line
+from denselora.entry_point import errors_in_one_line
 from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.point import Point
@@ -34,20 +34,20 @@ class Announce(Callback):
 
         A user's mistake ends it all in one line here, before anything is trained.
         """
-        with told_in_one_line():
+        with errors_in_one_line():
             points = _points(config, config_name)
             for path in dict.fromkeys(point.config["model"]["path"] for point in points):
                 check_access(path)
             for suite in dict.fromkeys(filter(None, map(_fetched, points))):
                 run_script("prepare_data.py", suite)
-            told = [(point, estimate(point, config.gpu)) for point in points]
-            _print_plan(told, config)
+            planned = [(point, estimate(point, config.gpu)) for point in points]
+            _print_plan(planned, config)
             for point in points if _lists_runs(config) else []:
                 note_plan(point.folder, point.options)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table and write tables and figures anew."""
-        with told_in_one_line():
+        with errors_in_one_line():
             print_table(read_records(config.results_dir))
             tracker = "wandb" if config.tracker == "wandb" else "null"
             run_script("tables.py", f"results_dir={config.results_dir}", f"tracker={tracker}")
@@ -78,14 +78,16 @@ def _fetched(point: Point) -> str | None:
     return data["suite"] if Path(data["path"]) == Path("data") / data["suite"] else None
 
 
-def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> None:
+def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -> None:
     published = read_published(PUBLISHED)
     table = Table("State", "Run", "Trainable", "%", "published %", "Hours", "GiB")
     for column in table.columns[2:]:
         column.justify = "right"
-    common = set.intersection(*(set(point.options) for point, _ in told)) if told[1:] else set()
+    common = (
+        set.intersection(*(set(point.options) for point, _ in planned)) if planned[1:] else set()
+    )
     hours, most = 0.0, 0.0
-    for point, expected in told:
+    for point, expected in planned:
         over = point.state in GREYED
         hours += 0 if over else expected.hours
         most = max(most, 0 if over else expected.memory_gib)
@@ -102,13 +104,13 @@ def _print_plan(told: Sequence[tuple[Point, Estimate]], config: DictConfig) -> N
     console = Console(markup=False)  # [q_proj] is no tag
     console.width = max(console.width, 160)
     if common:
-        first = told[0][0].options
+        first = planned[0][0].options
         console.print("All:", *(option for option in first if option in common), highlight=False)
     console.print(table)
-    counts = Counter(point.state for point, _ in told)
+    counts = Counter(point.state for point, _ in planned)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     console.print(
-        f"{len(told)} runs: {states}. Left: about {hours:.1f} hours, at most {most:.1f} GiB. "
+        f"{len(planned)} runs: {states}. Left: about {hours:.1f} hours, at most {most:.1f} GiB. "
         + assumptions(config.gpu),
         highlight=False,
     )

@@ -49,7 +49,7 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
         raise SystemExit(STOPPED)
     if code:
         raise UserError(
-            f"scripts/{name} ended with exit code {code}, see above; mend it and run the same "
+            f"scripts/{name} ended with exit code {code}, see above; fix it and run the same "
             "command again to go on from there"
         )
 
@@ -76,7 +76,7 @@ def _forked(command: list[str], variables: dict[str, str]) -> tuple[int, Callabl
 
 
 def _run(command: list[str], variables: dict[str, str]) -> None:
-    # not deaf as the server is, and with variables of now
+    # the server ignores signals and has the variables of its start; neither is for the script
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     os.environ.clear()

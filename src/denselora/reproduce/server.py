@@ -1,7 +1,7 @@
 """Imported by the server that scripts fork from: what takes them seconds to import.
 
-It is deaf to signals. One that is sent to a whole group of processes is for the scripts, and
-without the server nobody would learn how they ended.
+It ignores signals. One that is sent to a whole group of processes is for the scripts, and without
+the server nobody would learn how they ended.
 """
 
 import signal
