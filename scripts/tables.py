@@ -12,6 +12,7 @@ def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
     from denselora.results.artifact import log_files
     from denselora.results.figures import write_figures
+    from denselora.results.inventory import write_inventory
     from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
@@ -26,7 +27,8 @@ def main(cfg: DictConfig) -> None:
     published = read_published(PUBLISHED)
     tables = write_tables(records, published, folder / "tables")
     figures, left_out = write_figures(records, published, folder / "figures")
-    print(*tables, *figures, *(f"no figure {line}" for line in left_out), sep="\n")
+    page = write_inventory(records, folder)
+    print(*tables, *figures, page, *(f"no figure {line}" for line in left_out), sep="\n")
     if cfg.tracker:
         log_files(cfg.tracker, folder, [*tables, *figures])
 

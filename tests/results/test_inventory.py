@@ -1,0 +1,79 @@
+import shlex
+from dataclasses import replace
+
+import pytest
+from omegaconf import OmegaConf
+
+from denselora.configs import CONFIGS, composed
+from denselora.identity import run_id
+from denselora.results.inventory import inventory, options_of, sweeps
+from denselora.results.record import read_records
+from tests.results.records import make_record
+
+RESULTS = CONFIGS.parent / "results"
+
+
+def trained(*overrides, **keys):
+    """A record of a run with these options."""
+    config = OmegaConf.to_container(composed("train", ["seed=3", *overrides]), resolve=True)
+    record = make_record(config["adapter"]["name"], seed=3, limit=None, **keys)
+    return replace(record, config=config, model=replace(record.model, name="mini"))
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return read_records(RESULTS)
+
+
+def test_the_page_among_the_results_is_of_the_records_there(kept):
+    assert (RESULTS / "README.md").read_text() == inventory(kept)
+
+
+def test_options_make_the_run_that_they_are_of(kept):
+    for record in kept[::9]:
+        options = [f"{name}={value}" for name, value in options_of(record).items()]
+        own = [option for option in options if not option.startswith("evaluation.")]
+        if record.config:
+            config = OmegaConf.to_container(composed("train", own), resolve=True)
+            assert record.run_id.startswith(run_id(config)), own
+
+
+def test_options_are_only_those_that_do_not_follow_from_others():
+    asked = ("adapter.r=8", "trainer.learning_rate=0.002", "adapter.activation=relu")
+    options = options_of(trained(*asked))
+    groups = {"model": "mini", "data": "mini", "protocol": "clean", "adapter": "denselora"}
+    assert options == groups | {"seed": "3"} | dict(option.split("=") for option in asked)
+
+
+def test_a_value_that_would_follow_from_another_is_an_option_when_it_does_not():
+    options = options_of(trained("adapter.r=8", "adapter.alpha=8", "adapter.dropout_at=[input]"))
+    assert options["adapter.alpha"] == "8" and options["adapter.dropout_at"] == "[input]"
+
+
+def test_commands_are_few_and_give_each_run_once():
+    def runs(seeds, ranks):
+        return [{"adapter.r": r, "seed": s} for r in ranks for s in seeds]
+
+    cut = sweeps(runs("1", ["4", "8", "16", "32"]) + runs("23", ["8", "4"]))
+    assert cut == [
+        {"adapter.r": ["4", "8"], "seed": ["1", "2", "3"]},
+        {"adapter.r": ["16", "32"], "seed": ["1"]},
+    ]
+
+
+def test_a_line_says_what_for_and_with_which_command():
+    records = [trained(f"adapter.share={share}", run_id=share) for share in ("none", "shape")]
+    (line,) = [line for line in inventory(records).splitlines() if "reproduce.py" in line]
+    purpose, number, command = (cell.strip() for cell in line.strip("|").split("|"))
+    assert purpose.startswith("Which layers share an encoder and decoder")
+    assert number == "2"
+    assert "adapter.share=none,shape" in shlex.split(command.strip("`"))
+
+
+def test_runs_that_no_command_makes_are_counted():
+    other_code = replace(make_record("lora"), config=None)
+    other_model = trained(run_id="b")
+    other_model.config["model"]["name"] = "mine"
+    text = inventory([other_code, other_model])
+    assert "2 runs, each" in text
+    assert "| 2 | other configs, or `python scripts/evaluate.py` |" in text
