@@ -46,6 +46,7 @@ def test_a_missing_gradient_is_found(monkeypatch):
     with pytest.raises(AssertionError, match="no gradient"):
         way = loop.Ours.__new__(loop.Ours)
         weight = loop.torch.nn.Parameter(loop.torch.zeros(1))
+        way.dropout = 0.05
         way.model = loop.nn.ParameterDict({"core": weight})
         way.optimizer = loop.torch.optim.AdamW([weight])
         monkeypatch.setattr(loop.Ours, "backward", lambda self, rows: 0)

@@ -63,39 +63,48 @@ def table(measured: dict[str, Any]) -> str:
 
 
 def evaluation_rows(
-    scoring: Scoring, rows: dict[str, Dataset], batch_tokens: int
+    scoring: Scoring, rows: dict[str, Dataset], batch_tokens: int, reference_rows: int | None = None
 ) -> list[dict[str, Any]]:
     """One row for each way: name, examples per second, ratio to the authors' way (median, lowest
     and highest over the benchmarks), and the share of answers equal to the authors' way's.
 
     rows: test rows by benchmark. Each benchmark is one round, in which every way answers the same
     rows; the order of the ways turns from round to round, so that no way always meets the machine
-    in the same state.
+    in the same state. reference_rows: the authors' way answers only so many, the first.
     """
     ways = _ways(scoring, batch_tokens)
     names = list(ways)
     first = next(iter(rows))
     for way in ways.values():
         way(benchmark(first), rows[first].select([0]))  # what only the first call costs
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    answers: dict[str, Answers] = {name: [] for name in names}
+    rates: dict[str, list[float]] = {name: [] for name in names}
+    seconds, count = dict.fromkeys(names, 0.0), dict.fromkeys(names, 0)
+    same: dict[str, list[bool]] = {name: [] for name in names}
     with tqdm(total=len(rows) * len(names), unit="way", desc="evaluation") as bar:
         for turn, (task, test) in enumerate(rows.items()):
+            few = test.select(range(min(len(test), reference_rows or len(test))))
+            answers = {}
             for place in range(len(names)):
                 name = names[(place + turn) % len(names)]
+                asked = few if name == REFERENCE else test
                 began = now()
-                answers[name] += ways[name](benchmark(task), test)
-                seconds[name].append(now() - began)
+                answers[name] = ways[name](benchmark(task), asked)
+                took = now() - began
+                rates[name].append(len(asked) / took)
+                seconds[name] += took
+                count[name] += len(asked)
                 bar.update()
-    counts = [len(test) for test in rows.values()]
+            for name, found in answers.items():
+                theirs = answers[REFERENCE]
+                same[name] += [a == b for a, b in zip(found, theirs, strict=False)]
     return [
         {
             "name": name,
-            "examples_per_s": sum(counts) / sum(seconds[name]),
-            **spread([r / s for r, s in zip(seconds[REFERENCE], seconds[name], strict=True)]),
-            "same_answers": _share(answers[name], answers[REFERENCE]),
-            "examples": sum(counts),
-            "rounds": len(counts),
+            "examples_per_s": count[name] / seconds[name],
+            **spread([r / s for r, s in zip(rates[name], rates[REFERENCE], strict=True)]),
+            "same_answers": sum(same[name]) / len(same[name]),
+            "examples": count[name],
+            "rounds": len(rows),
         }
         for name in names
     ]
@@ -110,15 +119,21 @@ def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
     greedy, choice = replace(scoring, protocol=one_beam), replace(scoring, kind="choice")
     prepacked = Prepacked(scoring.model)  # once for all benchmarks, as in evaluate.py
 
+    def parsed(scoring: Scoring, task: Benchmark, rows: Dataset) -> Answers:
+        return [row["parsed"] for row in predictions(scoring, task, rows, batch_tokens)]
+
     def ours(scoring: Scoring) -> Way:
-        return lambda task, rows: _ours(scoring, task, rows, batch_tokens)
+        return lambda task, rows: parsed(scoring, task, rows)
 
     def ranked(task: Benchmark, rows: Dataset) -> Answers:
         with prepacked:
-            return _ours(choice, task, rows, batch_tokens)
+            return parsed(choice, task, rows)
 
     def library(batch: int) -> Way:
-        return lambda task, rows: _library(scoring, task, rows, batch)
+        whole_word = scoring.protocol.whole_word_answers
+        return lambda task, rows: [
+            task.read(text, whole_word) for text in library_texts(scoring, rows, batch)
+        ]
 
     beams = decoding.num_beams
     return {
@@ -130,32 +145,31 @@ def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
     }
 
 
-def _ours(scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int) -> Answers:
+def predictions(
+    scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int
+) -> list[dict[str, Any]]:
+    """This project's predictions, in the rows' order."""
     questions = scoring.questions(task, rows)
     head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
     questions.sort(key=lambda question: -len(question.ids))
-    answers = {}
+    found = {}
     for batch in Batches(questions, batch_tokens, scoring.room, len(head.ids)):
         for row in scoring.answer(task, head, batch):
-            answers[row["id"]] = row["parsed"]
-    return [answers[number] for number in range(len(rows))]
+            found[row["id"]] = row
+    return [found[number] for number in range(len(rows))]
 
 
 @torch.no_grad()
-def _library(scoring: Scoring, task: Benchmark, rows: Dataset, batch: int) -> Answers:
+def library_texts(scoring: Scoring, rows: Dataset, batch: int) -> list[str]:
+    """What transformers' generate writes for the rows, so many at a time."""
     model, tokenizer, protocol = scoring.model, scoring.tokenizer, scoring.protocol
     prompts = [protocol.evaluation_prompt(row) for row in rows]
-    answers: Answers = []
+    texts = []
     for start in range(0, len(prompts), batch):
         inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True)
         inputs = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
         made = model.generate(**inputs, generation_config=scoring.decoding)
-        texts = tokenizer.batch_decode(
+        texts += tokenizer.batch_decode(
             made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )
-        answers += [task.read(text, protocol.whole_word_answers) for text in texts]
-    return answers
-
-
-def _share(ours: Answers, theirs: Answers) -> float:
-    return sum(a == b for a, b in zip(ours, theirs, strict=True)) / len(theirs)
+    return texts

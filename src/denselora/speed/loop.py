@@ -9,6 +9,7 @@ as it stands. Before anything is timed, both must give the same gradients with d
 import copy
 import statistics
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,23 @@ from denselora.speed.clock import now, spread
 from denselora.speed.memory import peak_bytes
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
+from denselora.training.compiled import CompiledBlocks
+from denselora.training.graphs import GraphedBlocks
 from denselora.training.loss import frozen_head, weighted_loss
 
 AUTHORS, OURS = "authors' loop", "this loop"
 ROWS, MICRO_BATCH = 16, 4
+LONGEST = 256  # the cut-off
 ALLOWED = {"float32": 1e-4, "bfloat16": 0.1}  # relative difference of a matrix's gradients
 
 
 def measure(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One entry for each of the shapes in `cfg.loop`; see ``_measure_one``."""
+    """One entry for each of the shapes in `cfg.loop`; see ``measure_one``."""
     loop = cfg.loop
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     shapes = loop.shapes[kind]
     with tqdm(total=len(shapes) * loop.rounds, unit="round", desc="loop") as bar:
-        return [_measure_one(shape, loop, torch.device(kind), bar) for shape in shapes]
+        return [measure_one(shape, loop, torch.device(kind), bar) for shape in shapes]
 
 
 def table(measured: list[dict[str, Any]]) -> str:
@@ -63,7 +67,19 @@ def table(measured: list[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _measure_one(
+def gradients_off_by(shape: DictConfig, loop: DictConfig, device: torch.device) -> dict[str, float]:
+    """How far each way's gradients of a global batch are from the authors', dropout off."""
+    ways = _ways(shape, loop, device)
+    off_by = _off_by(ways, random_rows(ROWS, shape.config.vocab_size))
+    return {way.name: off for way, off in zip(ways, off_by, strict=True)}
+
+
+def _off_by(ways: list["Way"], rows: list[dict[str, np.ndarray]]) -> list[float]:
+    theirs, *_ = gradients = [way.gradients(rows) for way in ways]
+    return [_difference(theirs, found) for found in gradients]
+
+
+def measure_one(
     shape: DictConfig, loop: DictConfig, device: torch.device, bar: tqdm
 ) -> dict[str, Any]:
     """What was measured, and `rows`: for each loop its real tokens per second (median), their ratio
@@ -76,9 +92,11 @@ def _measure_one(
     rows = random_rows(ROWS * loop.rounds, shape.config.vocab_size)
     rounds = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
     tokens = [sum(len(row["input_ids"]) for row in batch) for batch in rounds]
-    theirs, *_ = gradients = [way.gradients(rounds[0]) for way in ways]
-    off_by = [_difference(theirs, found) for found in gradients]
+    off_by = _off_by(ways, rounds[0])
     assert max(off_by) < ALLOWED[shape.precision], f"gradients differ by {max(off_by)}"
+    for way in ways:  # what only the first step costs, or the first of each size
+        for batch in rounds if isinstance(way, Recorded | Compiled) else rounds[:1]:
+            way.step(batch)
     rates: list[list[float]] = [[] for _ in ways]
     columns = [0] * len(ways)
     for turn, batch in enumerate(rounds):
@@ -132,7 +150,8 @@ def _ways(shape: DictConfig, loop: DictConfig, device: torch.device) -> list["Wa
         torch.manual_seed(1)
         return peft.get_peft_model(own, adapter)
 
-    return [Authors(adapted(), precision), Ours(adapted(), precision, loop.pass_tokens)]
+    kinds = [Authors, Ours, *(ALSO[name] for name in loop.also[device.type])]
+    return [kind(adapted(), precision, loop) for kind in kinds]
 
 
 def _difference(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
@@ -148,8 +167,8 @@ def lengths(rows: int, seed: int) -> np.ndarray:
     """
     generator = np.random.default_rng(seed)
     drawn = 45 + np.exp(generator.normal(np.log(45), 0.8, rows))
-    drawn[generator.random(rows) < 0.13] = 256
-    return np.minimum(drawn, 256).astype(int)
+    drawn[generator.random(rows) < 0.13] = LONGEST
+    return np.minimum(drawn, LONGEST).astype(int)
 
 
 def random_rows(rows: int, vocabulary: int, seed: int = 0) -> list[dict[str, np.ndarray]]:
@@ -164,8 +183,9 @@ class Way:
 
     name: str
 
-    def __init__(self, model: nn.Module, precision: torch.dtype):
+    def __init__(self, model: nn.Module, precision: torch.dtype, loop: DictConfig):
         self.model, self.device = model.train(), model.device
+        self.dropout, self.pass_tokens = loop.dropout, loop.pass_tokens
         self.half = torch.autocast(self.device.type, precision, enabled=precision != torch.float32)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4)
@@ -183,10 +203,11 @@ class Way:
 
     def gradients(self, rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
         """Of one global batch with dropout off; AssertionError where one is zero."""
-        self.model.eval()
+        self.model.train(not self.dropout)
         self.backward(rows)
         self.model.train()
-        found = {n: p.grad for n, p in self.model.named_parameters() if p.requires_grad}
+        trained = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
+        found = {n: p.grad if p.grad is None else p.grad.clone() for n, p in trained}
         self.optimizer.zero_grad()
         for name, gradient in found.items():
             if gradient is None or not gradient.count_nonzero():
@@ -197,8 +218,8 @@ class Way:
 class Authors(Way):
     name = AUTHORS
 
-    def __init__(self, model: nn.Module, precision: torch.dtype):
-        super().__init__(model, precision)
+    def __init__(self, model: nn.Module, precision: torch.dtype, loop: DictConfig):
+        super().__init__(model, precision, loop)
         # transformers' default of their time
         model.enable_input_require_grads()
         model.gradient_checkpointing_enable({"use_reentrant": True})
@@ -219,19 +240,44 @@ class Authors(Way):
 class Ours(Way):
     name = OURS
 
-    def __init__(self, model: nn.Module, precision: torch.dtype, pass_tokens: int):
-        super().__init__(model, precision)
+    def __init__(self, model: nn.Module, precision: torch.dtype, loop: DictConfig):
+        super().__init__(model, precision, loop)
         assert keep_rows_apart(model.get_base_model())
-        self.head, self.pass_tokens = frozen_head(model), pass_tokens
+        self.head, self.blocks = frozen_head(model), self.prepare()
+
+    def prepare(self) -> CompiledBlocks | GraphedBlocks | None:
+        """What the loop does to the blocks before it starts."""
+        return None
 
     def backward(self, rows: list[dict[str, np.ndarray]]) -> int:
         batches = Batches(rows, [range(ROWS)], "micro_batch_mean", MICRO_BATCH, 1, 0)
-        batch = batches.at(0, self.pass_tokens)
-        for one in batch.passes:
-            with self.half:
-                loss = weighted_loss(self.model, one.to(self.device), self.head)
-            loss.backward()
-        return batch.tokens
+        columns = 0
+        for one in batches.at(0, self.pass_tokens).passes:
+            one = one.to(self.device)
+            one = self.blocks.padded(one) if self.blocks else one
+            columns += one.tokens
+            with self.blocks.watched(one) if self.blocks else nullcontext():
+                with self.half:
+                    loss = weighted_loss(self.model, one, self.head)
+                loss.backward()
+        return columns
+
+
+class Recorded(Ours):
+    name = f"{OURS}, trainer.cuda_graphs"
+
+    def prepare(self) -> GraphedBlocks:
+        return GraphedBlocks(self.model, self.pass_tokens, ROWS, LONGEST)
+
+
+class Compiled(Ours):
+    name = f"{OURS}, trainer.compile"
+
+    def prepare(self) -> CompiledBlocks:
+        return CompiledBlocks(self.model, self.pass_tokens)
+
+
+ALSO = {"recorded": Recorded, "compiled": Compiled}
 
 
 def _padded(rows: list[dict[str, np.ndarray]], device: torch.device) -> dict[str, torch.Tensor]:

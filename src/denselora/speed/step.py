@@ -30,6 +30,7 @@ class Blocks:
 
     def __init__(self, name: str, blocks: nn.Module, inputs: torch.Tensor, grad: torch.Tensor):
         self.name, self.blocks, self.inputs, self.grad = name, blocks.train(), inputs, grad
+        self._run = self.step
 
     def forward(self) -> torch.Tensor:
         """[1, tokens, hidden]; dropout is drawn anew."""
@@ -51,8 +52,21 @@ class Blocks:
 
     def seconds(self) -> float:
         began = now()
-        self.step()
+        self._run()
         return now() - began
+
+    def record(self) -> None:
+        """From now on `seconds` replays the step as one CUDA graph: the GPU's time, no host's."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step()
+        self._run = graph.replay
 
     def kept_bytes(self) -> int:
         """What autograd keeps between forward and backward, the weights not counted."""
@@ -64,7 +78,7 @@ class Blocks:
             storage = tensor.untyped_storage()
             if storage.data_ptr() not in weights:
                 kept[storage.data_ptr()] = storage.nbytes()
-            return tensor
+            return tensor.detach()  # a result that knew its own graph would keep it for ever
 
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             output = self.forward()  # alive, so that no address is used twice
@@ -79,12 +93,12 @@ class Blocks:
 
 
 def measure(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """One entry for each of the shapes and ranks in `cfg.step`; see ``_measure_one``."""
+    """One entry for each of the shapes and ranks in `cfg.step`; see ``measure_one``."""
     step = cfg.step
     kind = "cuda" if torch.cuda.is_available() else "cpu"
     cells = [(shape, rank) for shape in step.shapes[kind] for rank in step.ranks]
     with tqdm(total=len(cells) * step.rounds, unit="round", desc="step") as bar:
-        return [_measure_one(shape, rank, step, torch.device(kind), bar) for shape, rank in cells]
+        return [measure_one(shape, rank, step, torch.device(kind), bar) for shape, rank in cells]
 
 
 def table(measured: list[dict[str, Any]]) -> str:
@@ -94,9 +108,9 @@ def table(measured: list[dict[str, Any]]) -> str:
         "included; all methods in turn, ratios round by round: median (lowest–highest). Kept: what "
         "autograd keeps for backward on top of the frozen base, bytes per token and layer.",
         "",
-        "| widths | blocks | tokens | precision | r | method | ms | ÷ frozen base | ÷ PEFT LoRA "
-        "| ÷ naive | kept | ÷ PEFT LoRA's | peak MiB |",
-        "| :-- | --: | --: | :-- | --: | :-- " + "| --: " * 7 + "|",
+        "| widths | blocks | tokens | precision | r | started by | method | ms "
+        "| ÷ frozen base | ÷ PEFT LoRA | ÷ naive | kept | ÷ PEFT LoRA's | peak MiB |",
+        "| :-- | --: | --: | :-- | --: | :-- | :-- " + "| --: " * 7 + "|",
     ]
     for entry in measured:
         kept = {row["name"]: row["kept_bytes_per_token_and_layer"] for row in entry["rows"]}
@@ -110,14 +124,15 @@ def table(measured: list[dict[str, Any]]) -> str:
             )
             lines.append(
                 f"| {entry['widths']} | {entry['blocks']} | {entry['tokens']} "
-                f"| {entry['precision']} | {entry['rank']} | {row['name']} "
-                f"| {1e3 * row['seconds']:.0f} | {ratios} | {kept[row['name']]:,.0f} "
+                f"| {entry['precision']} | {entry['rank']} "
+                f"| {'a graph' if entry['recorded'] else 'the host'} | {row['name']} "
+                f"| {1e3 * row['seconds']:.1f} | {ratios} | {kept[row['name']]:,.0f} "
                 f"| {kept[row['name']] / kept[LORA]:.2f} | {row['peak_bytes'] / 2**20:,.0f} |"
             )
     return "\n".join(lines) + "\n"
 
 
-def _measure_one(
+def measure_one(
     shape: DictConfig, rank: int, step: DictConfig, device: torch.device, bar: tqdm
 ) -> dict[str, Any]:
     """What was measured, and `rows`: for each method its seconds (median), its ratio to each other
@@ -126,13 +141,18 @@ def _measure_one(
     methods = _methods(shape, rank, step, device)
     for blocks in methods:
         blocks.check_gradients()
+    kept = {blocks.name: blocks.kept_bytes() for blocks in methods}
+    peak = {blocks.name: blocks.peak_bytes() for blocks in methods}
+    recorded = device.type == "cuda" and shape.recorded
+    if recorded:
+        for blocks in methods:
+            blocks.record()
     seconds: dict[str, list[float]] = {blocks.name: [] for blocks in methods}
     for turn in range(step.rounds):
         for place in range(len(methods)):
             blocks = methods[(place + turn) % len(methods)]
             seconds[blocks.name].append(blocks.seconds())
         bar.update()
-    kept = {blocks.name: blocks.kept_bytes() for blocks in methods}
     return {
         "widths": shape.name,
         "blocks": shape.layers,
@@ -141,6 +161,7 @@ def _measure_one(
         "rank": rank,
         "dropout": step.dropout,
         "rounds": step.rounds,
+        "recorded": recorded,
         "rows": [
             {
                 "name": blocks.name,
@@ -154,7 +175,7 @@ def _measure_one(
                 "kept_bytes": kept[blocks.name],
                 "kept_bytes_per_token_and_layer": (kept[blocks.name] - kept[BASE])
                 / (shape.tokens * shape.layers),
-                "peak_bytes": blocks.peak_bytes(),
+                "peak_bytes": peak[blocks.name],
             }
             for blocks in methods
         ],

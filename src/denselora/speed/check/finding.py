@@ -36,6 +36,7 @@ class Place:
 
     device: str
     sizes: dict[str, Any]
+    config: dict[str, Any]
 
     @property
     def is_gpu(self) -> bool:

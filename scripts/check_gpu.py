@@ -1,0 +1,19 @@
+"""Check everything on this machine's GPU: python scripts/check_gpu.py output=FOLDER parts=[...]."""
+
+import sys
+
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("check_gpu")
+def main(cfg: DictConfig) -> None:
+    from denselora.speed.check.run import run
+
+    if not run(cfg):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

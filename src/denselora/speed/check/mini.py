@@ -1,0 +1,95 @@
+"""The embedded mini model on the GPU, by the scripts that a user calls."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from denselora.errors import UserError
+from denselora.speed.check.finding import Finding, Place
+
+SCRIPTS = Path(__file__).parents[4] / "scripts"
+DETERMINISTIC = ("deterministic=true", "trainer.save_steps=5")
+
+
+def losses(place: Place) -> Iterator[Finding]:
+    """The loss curve of the GPU and of the CPU for one seed, fp32, without dropout."""
+    options = ("adapter.dropout=0", "trainer.precision=fp32")
+    with tempfile.TemporaryDirectory() as folder:
+        there = start(place, f"{folder}/gpu", *options)
+        here = start(place, f"{folder}/cpu", *options, on_cpu=True)
+        end(there), end(here)
+        ours, theirs = (losses_of(f"{folder}/{name}") for name in ("gpu", "cpu"))
+    off = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
+    what = f"loss of {len(ours)} steps, GPU and CPU, furthest apart"
+    yield Finding(what, f"{off:.1e}", "at most 0.001", off <= 1e-3)
+
+
+def resumed(place: Place) -> Iterator[Finding]:
+    """Killed and resumed, the adapter is that of a run without a break, bit for bit."""
+    yield from _killed(place, "bf16" if place.is_gpu else "fp32")
+
+
+def resumed_recorded(place: Place) -> Iterator[Finding]:
+    """The same with trainer.cuda_graphs."""
+    if not place.is_gpu:
+        yield Finding("killed and resumed, trainer.cuda_graphs", "skipped: needs a GPU")
+        return
+    yield from _killed(place, "bf16, trainer.cuda_graphs", "trainer.cuda_graphs=true")
+
+
+def _killed(place: Place, what: str, *options: str) -> Iterator[Finding]:
+    options = (*DETERMINISTIC, *options)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = start(place, f"{folder}/whole", *options)
+        broken = start(place, f"{folder}/broken", *options)
+        metrics = Path(folder, "broken", "metrics.jsonl")
+        while broken.poll() is None and len(_lines(metrics)) < 7:
+            time.sleep(0.01)
+        broken.send_signal(signal.SIGKILL)
+        broken.wait()
+        stopped = len(_lines(metrics))
+        end(start(place, f"{folder}/broken", *options, "resume=true"))
+        end(whole)
+        one, other = (
+            Path(folder, name, "adapter", "adapter_model.safetensors").read_bytes()
+            for name in ("whole", "broken")
+        )
+    value = "equal to the bit" if one == other else "differs"
+    yield Finding(
+        f"{what}: killed after step {stopped} of {place.sizes['mini_steps']}, resumed",
+        value, "equal to the bit", one == other,
+    )  # fmt: skip
+
+
+def start(place: Place, output: str, *options: str, on_cpu: bool = False) -> subprocess.Popen:
+    command = [
+        sys.executable, str(SCRIPTS / "train.py"), "model=mini", "data=mini", "adapter=denselora",
+        f"trainer.max_steps={place.sizes['mini_steps']}", "trainer.validation_rows=0",
+        f"output_dir={output}", *options,
+    ]  # fmt: skip
+    environment = os.environ | ({"ACCELERATE_USE_CPU": "true"} if on_cpu else {})
+    return subprocess.Popen(
+        command, cwd=SCRIPTS.parent, env=environment, text=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def end(process: subprocess.Popen) -> None:
+    _, errors = process.communicate()
+    if process.returncode:
+        last = (errors.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"scripts/train.py ended with {process.returncode}: {last}")
+
+
+def _lines(metrics: Path) -> list[str]:
+    return metrics.read_text(encoding="utf-8").splitlines() if metrics.is_file() else []
+
+
+def losses_of(run: str) -> list[float]:
+    return [json.loads(line)["loss_nats"] for line in _lines(Path(run, "metrics.jsonl"))]
