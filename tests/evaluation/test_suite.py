@@ -13,6 +13,7 @@ from denselora.errors import UserError
 from denselora.evaluation import suite
 from denselora.evaluation.recount import compare, recount_folder
 from denselora.results.record import read_record
+from denselora.tasks import COMMONSENSE
 from tests.conftest import denselora_config, run_processes
 from tests.evaluation.conftest import CONFIGS
 
@@ -63,6 +64,7 @@ def test_the_plain_base_gets_a_record_that_recounts(where, tmp_path):
     assert not failures and record.method.trainable == 0 and record.method.name == "none"
     assert set(predictions(tmp_path / "out")) == {"boolq.jsonl", "piqa.jsonl", "ARC-Easy.jsonl"}
     assert not list((tmp_path / "out").glob("*.partial*"))
+    assert record.data.benchmarks == [one.name for one in COMMONSENSE]
     recounted = recount_folder(tmp_path / "out")
     assert recounted == record.benchmarks
     assert all(one.n == 10 and one.ambiguous is not None for one in recounted.values())

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from denselora.results.predictions import PREDICTIONS, write_predictions
-from denselora.results.record import COLUMNS, RECORD, Average, Benchmark, Record, write_record
+from denselora.results.record import COLUMNS, RECORD, Average, Benchmark, Data, Record, write_record
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
@@ -25,6 +25,7 @@ def make_record(
     config=None,
     collapsed=None,
     data=("lab", "lab split"),
+    suite_has=None,
     trainable_per_r=5_000,
     metrics_file=None,
     change_file=None,
@@ -50,7 +51,14 @@ def make_record(
             predictions=predictions.format(name),
             seconds=1.5,
         )
-    average = Average.of(results, suite)
+    data = Data(
+        name=data[0],
+        label=data[1],
+        suite=suite,
+        benchmarks=suite_has,
+        train_rows=None if base else train_rows,
+    )
+    average = Average.of(results, data)
     whole = average is not None and all(part.n == part.full_n for part in results.values())
     training = {
         "steps": 20,
@@ -83,12 +91,7 @@ def make_record(
             "trainable_percent": 100 * trainable / total,
         },
         protocol={"name": protocol, "version": 1, "hash": "c0ffee"},
-        data={
-            "name": data[0],
-            "label": data[1],
-            "suite": suite,
-            "train_rows": None if base else train_rows,
-        },
+        data=data,
         seed=None if base else seed,
         config=None
         if base

@@ -3,12 +3,15 @@ import json
 import pytest
 
 from denselora.errors import UserError
+from denselora.results.blocks import build_blocks
 from denselora.results.record import (
+    COLUMNS,
     Benchmark,
     read_record,
     read_records,
     write_record,
 )
+from denselora.results.tables import measured_sheets
 from tests.results.records import make_record, save
 
 
@@ -124,3 +127,42 @@ def test_files_outside_the_records_folder_are_not_looked_at(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     (record,) = read_records(tmp_path)
     assert record.beside(record.training.metrics_file) is None
+
+
+@pytest.fixture
+def ninth(monkeypatch):
+    """All benchmarks of a suite that has grown by one."""
+    grown = COLUMNS["commonsense"] | {"ninth": "9th"}
+    monkeypatch.setitem(COLUMNS, "commonsense", grown)
+    return list(grown)
+
+
+def test_a_record_is_whole_by_the_suite_that_it_was_made_for(tmp_path, ninth):
+    of_eight = make_record(benchmarks=ninth[:8], limit=None)
+    assert of_eight.status == "complete" and of_eight.average
+    assert "ninth" not in of_eight.data.columns
+    of_nine = make_record(benchmarks=ninth, suite_has=ninth, limit=None, run_id="b")
+    assert of_nine.status == "complete"
+    assert list(of_nine.data.columns)[-1] == "ninth"
+    without_it = make_record(benchmarks=ninth[:8], suite_has=ninth, limit=None, run_id="c")
+    assert without_it.status == "partial" and without_it.average is None
+    save(tmp_path, of_eight, of_nine, without_it)
+    assert len(read_records(tmp_path)) == 3
+
+
+def test_records_of_a_suite_before_and_after_it_grew_are_never_in_one_table(ninth):
+    earlier, later = make_record(benchmarks=ninth[:8]), make_record(seed=1, suite_has=ninth)
+    blocks = build_blocks([earlier, later])
+    assert [len(block.columns) for block in blocks] == [8, 9]
+    headings = [measured_sheets(block)[0].columns for block in blocks]
+    assert ["9th" in columns for columns in headings] == [False, True]
+
+
+def test_a_benchmark_that_tasks_lacks_is_named(tmp_path):
+    save(tmp_path, make_record(run_id="a"))
+    path = tmp_path / "runs" / "a" / "record.json"
+    content = json.loads(path.read_text())
+    content["data"]["benchmarks"] = ["boolq", "ninth"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"record\.json: data: benchmarks: \['ninth'\] are not in"):
+        read_record(path)

@@ -61,8 +61,8 @@ from denselora.results.record import (
     write_record,
 )
 from denselora.results.record import Protocol as ProtocolName
-from denselora.tasks import SUITES, benchmark, benchmarks
 from denselora.tasks import Benchmark as Task
+from denselora.tasks import benchmark, benchmarks
 from denselora.training.folder import RunFolder
 from denselora.training.trained import Trained
 
@@ -212,6 +212,12 @@ def read_benchmarks(config: dict[str, Any]) -> tuple[dict[str, Dataset], dict[st
     chosen = benchmarks(config["tasks"], config["data"]["suite"], root)
     whole = {each.name: _read_test(each.test_file(root), each) for each in chosen}
     return whole, {name: _limited(test, config["limit"]) for name, test in whole.items()}
+
+
+def _suite(config: dict[str, Any]) -> list[str]:
+    """Names of the benchmarks that the data's suite has."""
+    data = config["data"]
+    return [one.name for one in benchmarks("all", data["suite"], Path(data["path"]))]
 
 
 def _read_test(file: Path, task: Task) -> Dataset:
@@ -406,7 +412,14 @@ def _record(
     scoring: Scoring,
 ) -> Record | None:
     """Count the predictions of the finished benchmarks and write the record; None without any."""
-    suite, training = config["data"]["suite"], _training(subject)
+    training = _training(subject)
+    data = Data(
+        name=config["data"]["name"],
+        label=config["data"]["label"],
+        suite=config["data"]["suite"],
+        benchmarks=_suite(config),
+        train_rows=training.rows if training else None,
+    )
     seconds = read_seconds(subject.folder)
     results = {
         name: Benchmark.counted(
@@ -423,7 +436,7 @@ def _record(
         return None
     if training and training.collapsed:
         status = "collapsed"
-    elif config["limit"] is None and len(results) == len(SUITES[suite]):
+    elif config["limit"] is None and results.keys() == data.columns.keys():
         status = "complete"
     else:
         status = "partial"
@@ -435,12 +448,7 @@ def _record(
         model=Model(**{key: config["model"][key] for key in ("name", "label", "path")}),
         method=method,
         protocol=ProtocolName(**scoring.protocol.identity),
-        data=Data(
-            name=config["data"]["name"],
-            label=config["data"]["label"],
-            suite=suite,
-            train_rows=training.rows if training else None,
-        ),
+        data=data,
         seed=subject.trained.config["seed"] if subject.trained else None,
         config=subject.trained.config if subject.trained else None,
         evaluation=Evaluation(
@@ -454,7 +462,7 @@ def _record(
         device=Device(**provenance.device(PartialState().num_processes)),
         training=training,
         benchmarks=results,
-        average=Average.of(results, suite),
+        average=Average.of(results, data),
     )
     write_record(record, subject.folder / RECORD)
     if config["record_dir"]:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from denselora.errors import UserError
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
-from denselora.results.record import COLUMNS, Record
+from denselora.results.record import Record
 from denselora.results.setting import (
     MISSING,
     Setting,
@@ -141,6 +141,11 @@ class Block:
         return self.first.data.suite
 
     @property
+    def columns(self) -> dict[str, str]:
+        """Key -> heading of the suite's benchmarks."""
+        return self.first.data.columns
+
+    @property
     def references(self) -> list[Row]:
         """LoRA rows that others are measured against."""
         used = [row.lora.records for row in self.rows if row.lora]
@@ -213,6 +218,7 @@ def _block_key(record: Record) -> tuple[str, ...]:
         str(evaluation.limit),
         evaluation.scoring,
         json.dumps(evaluation.decoding, sort_keys=True),
+        " ".join(record.data.columns),
     )
 
 
@@ -293,7 +299,7 @@ def _difference(row: Row, lora: Row) -> Difference | None:
     if row.average is None:
         return None
     per_row = {}
-    for benchmark in COLUMNS[row.records[0].data.suite]:
+    for benchmark in row.records[0].data.columns:
         files = [
             record.beside(record.benchmarks[benchmark].predictions)
             for record in row.records + lora.records

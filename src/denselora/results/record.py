@@ -27,6 +27,10 @@ COLUMNS = {
     suite: {benchmark.name: benchmark.label for benchmark in benchmarks}
     for suite, benchmarks in SUITES.items()
 }
+# suite -> what it had before records said so: LLM-Adapters' benchmarks
+FIRST = {
+    suite: [one.name for one in benchmarks if one.blob] for suite, benchmarks in SUITES.items()
+}
 
 # a record's file, in an evaluation's folder and in a published run's
 RECORD = "record.json"
@@ -95,13 +99,23 @@ class Data:
     """As tables print it, with the split where it isn't the public one."""
     suite: str
     """Which benchmarks make up a table row and its average: commonsense, math."""
+    benchmarks: list[str] | None = None
+    """Those of the suite when the record was made; null in older ones, which had `FIRST`."""
     train_rows: Count | None
     """Rows trained on, validation rows excluded; null for the plain base."""
 
     @model_validator(mode="after")
     def _known(self):
         _require(self.suite in COLUMNS, f"suite: {self.suite} is not one of {', '.join(COLUMNS)}")
+        unknown = [name for name in self.benchmarks or [] if name not in COLUMNS[self.suite]]
+        _require(not unknown, f"benchmarks: {unknown} are not in tasks/; add them there")
         return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Key -> column heading of the benchmarks that make up its row, in the tables' order."""
+        own = self.benchmarks or FIRST[self.suite]
+        return {name: label for name, label in COLUMNS[self.suite].items() if name in own}
 
 
 @_keys
@@ -215,11 +229,11 @@ class Average:
     """Its interval, from the benchmarks' intervals."""
 
     @classmethod
-    def of(cls, benchmarks: Mapping[str, Benchmark], suite: str) -> "Average | None":
-        """The suite's average, or None while a benchmark of it is missing."""
-        if not benchmarks.keys() >= COLUMNS[suite].keys():
+    def of(cls, benchmarks: Mapping[str, Benchmark], data: Data) -> "Average | None":
+        """The average of the data's suite, or None while a benchmark of it is missing."""
+        if not benchmarks.keys() >= data.columns.keys():
             return None
-        parts = [benchmarks[key] for key in COLUMNS[suite]]
+        parts = [benchmarks[key] for key in data.columns]
         accuracies = [part.accuracy for part in parts]
         return cls(
             accuracy=sum(accuracies) / len(accuracies),
@@ -261,9 +275,9 @@ class Record:
 
     @model_validator(mode="after")
     def _whole(self):
-        unknown = sorted(self.benchmarks.keys() - COLUMNS[self.data.suite].keys())
+        unknown = sorted(self.benchmarks.keys() - self.data.columns.keys())
         _require(not unknown, f"benchmarks: {unknown} are not in the {self.data.suite} suite")
-        average = Average.of(self.benchmarks, self.data.suite)
+        average = Average.of(self.benchmarks, self.data)
         _require((average is None) == (self.average is None), "average: only for a whole suite")
         if average:
             off = abs(average.accuracy - self.average.accuracy)

@@ -53,7 +53,7 @@ def measured_sheets(block: Block) -> list[Sheet]:
 
 def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
     block = Block(shown)
-    record, suite = block.first, COLUMNS[block.suite]
+    record, suite = block.first, block.columns
     rows = [_measured_cells(row, suite, row in whole.references) for row in block.rows]
     limit, protocol = record.evaluation.limit, record.protocol
     columns = [
@@ -330,7 +330,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "unparsed_percent": row.unparsed,
         "ambiguous_percent": row.ambiguous,
     }
-    for benchmark, column in COLUMNS[block.suite].items():
+    for benchmark, column in block.columns.items():
         if cell := row.cell(benchmark):
             values |= {column: cell.mean, f"{column}_std": cell.std}
     if row.average:

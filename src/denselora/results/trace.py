@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from denselora.errors import UserError
 from denselora.results.blocks import Row, build_blocks
 from denselora.results.predictions import aligned_outcomes
-from denselora.results.record import COLUMNS, Benchmark, Record
+from denselora.results.record import Benchmark, Record
 from denselora.results.statistics import mcnemar
 
 
@@ -23,7 +23,7 @@ def trace(records: Sequence[Record], words: str) -> list[str]:
             raise UserError(f"trace: no record has {word!r}; known are {', '.join(sorted(known))}")
     lines = []
     for block in build_blocks(records):
-        picked = [key for key, column in COLUMNS[block.suite].items() if _picks(asked, key, column)]
+        picked = [key for key, column in block.columns.items() if _picks(asked, key, column)]
         for row in block.rows:
             for record in row.records:
                 if _words(record).issuperset(asked):
@@ -43,10 +43,10 @@ def _paragraph(row: Row, record: Record, picked: list[str]) -> list[str]:
         f"{(record.git.commit or 'unknown')[:9]}{' with changes' if record.git.dirty else ''}",
     ]
     lora = row.lora and next(run for run in row.lora.records if run.seed == record.seed)
-    for key in picked or COLUMNS[record.data.suite]:
+    for key in picked or record.data.columns:
         part = record.benchmarks.get(key)
         if part:
-            lines.append(f"  {COLUMNS[record.data.suite][key]}: {_counts(record, part)}")
+            lines.append(f"  {record.data.columns[key]}: {_counts(record, part)}")
             if lora and key in lora.benchmarks:
                 lines += _against(record, lora, key)
     if record.average and not picked:
@@ -86,7 +86,7 @@ def _words(record: Record) -> set[str]:
     for part in (model, method, data):
         names += [part.name, *part.label.split()]
     for key in record.benchmarks:
-        names += [key, COLUMNS[data.suite][key]]
+        names += [key, data.columns[key]]
     numbers = {"r": method.r, "seed": record.seed, "limit": record.evaluation.limit}
     names += [f"{name}{number}" for name, number in numbers.items() if number is not None]
     return {_plain(name) for name in names}
