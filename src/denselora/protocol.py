@@ -7,9 +7,12 @@ go into every record, so that numbers made under different rules are never mixed
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from denselora.errors import UserError
+
+LossReduction = Literal["micro_batch_mean", "token_mean"]
+Overlong = Literal["cut", "drop"]
 
 
 @dataclass(frozen=True)
@@ -46,9 +49,9 @@ class Protocol:
     version: int
     prompt: Prompt
     train_on_prompt: bool
-    loss_reduction: Literal["micro_batch_mean", "token_mean"]
+    loss_reduction: LossReduction
     cutoff: int
-    overlong: Literal["cut", "drop"]
+    overlong: Overlong
     decoding: Decoding
     whole_word_answers: bool
 
@@ -68,8 +71,8 @@ class Protocol:
                 f"protocol: {error}; compare with configs/protocol/paper.yaml"
             ) from None
         for field, allowed in (
-            ("loss_reduction", ("micro_batch_mean", "token_mean")),
-            ("overlong", ("cut", "drop")),
+            ("loss_reduction", get_args(LossReduction)),
+            ("overlong", get_args(Overlong)),
         ):
             value = getattr(protocol, field)
             if value not in allowed:

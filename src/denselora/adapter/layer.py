@@ -152,6 +152,15 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
+    def new_pair(self, adapter_name: str, config) -> tuple[Matrix, Matrix]:
+        """E and D for this layer and those that are to share them, on the device of its core."""
+        device = self.denselora_core[adapter_name].weight.device
+        start = nn.init.zeros_ if config.init_weights else CORES["kaiming"]
+        return (
+            Matrix(config.r, self.in_features, device),
+            Matrix(self.out_features, config.r, device, start),
+        )
+
     def matrices(self, adapter_name: str) -> tuple[Matrix, Matrix, Matrix]:
         """E, M and D of one adapter."""
         return (

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 
-from denselora.adapter.layer import CORES, DenseLoraLayer, Matrix
+from denselora.adapter.layer import DenseLoraLayer
 
 
 def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]:
@@ -103,9 +103,7 @@ class DenseLoraModel(BaseTuner):
         for path, layer in layers.items():
             name, core = names[path], layer.denselora_core[adapter_name].weight
             if name not in encoders:
-                encoders[name] = Matrix(config.r, layer.in_features, core.device)
-                start = nn.init.zeros_ if config.init_weights else CORES["kaiming"]
-                decoders[name] = Matrix(layer.out_features, config.r, core.device, start)
+                encoders[name], decoders[name] = layer.new_pair(adapter_name, config)
                 encoders[name].requires_grad_(core.requires_grad)
                 decoders[name].requires_grad_(core.requires_grad)
             layer.denselora_encoder[adapter_name] = encoders[name]

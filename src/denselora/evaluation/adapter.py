@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import peft
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
 from denselora.models import fingerprint, load_base, same_base
 from denselora.training.trained import Trained, read_trained
@@ -48,7 +49,8 @@ def adapted(
 ) -> Iterator[nn.Module]:
     """The base with the adapter of the folder, in evaluation mode; the plain base again after.
 
-    A folder of full fine-tuning holds a whole model, which is loaded beside the base.
+    What was trained with trainer.fused=never is evaluated so. A folder of full fine-tuning holds a
+    whole model, which is loaded beside the base.
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
@@ -68,8 +70,11 @@ def adapted(
             f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
             "choose the base that it was made for"
         ) from None
+    # else the operator would score a method that isn't its own
+    plain = trained and trained.config["trainer"].get("fused") == "never"
     try:
-        yield model.eval()
+        with use_fused("never") if plain else nullcontext():
+            yield model.eval()
     finally:
         model.unload()
         if hasattr(base, "peft_config"):
