@@ -49,13 +49,13 @@ def apply(diff: str, folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory) -> tuple[Path, str]:
-    """The copy, with all files written, all diffs applied and then everything run; what it
-    printed."""
+    """The copy, with one of the published runs, all files written, all diffs applied and then
+    everything run; what it printed."""
     copy = tmp_path_factory.mktemp("copy")
     for folder in ("src", "configs", "scripts", "data/mini"):
         shutil.copytree(ROOT / folder, copy / folder)
-    (copy / "results").mkdir()
-    shutil.copy(ROOT / "results" / "published.yaml", copy / "results")
+    shutil.copytree(ROOT / "results/runs/mini-base-mini-clean", copy / "results/runs/before")
+    shutil.copy(ROOT / "results/published.yaml", copy / "results")
     for text in blocks(PAGE, "yaml"):
         (copy / text.split()[1]).write_text(text)
     for text in blocks(PAGE, "diff"):
@@ -115,3 +115,12 @@ def test_a_change_of_the_method_is_one_of_layer_and_config(followed):
         "src/denselora/adapter/config.py",
         "src/denselora/adapter/layer.py",
     }
+
+
+def test_a_ninth_benchmark_is_one_entry_and_the_records_of_before_stay_whole(followed):
+    copy, _ = followed
+    assert record(copy, "-base-")["benchmarks"]["commonsense_qa"]["n"] == 2
+    tables = (copy / "results/tables/commonsense.md").read_text()
+    assert "18 of 1,922 test rows of 9 benchmarks" in tables
+    assert "1,920 of 1,920 test rows of 8 benchmarks" in tables
+    assert changed("A ninth benchmark") == {"src/denselora/tasks/commonsense.py"}
