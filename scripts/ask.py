@@ -11,14 +11,14 @@ from denselora.entry_point import entry_point
 @entry_point("ask")
 def main(cfg: DictConfig) -> None:
     from denselora.evaluation.ask import ask, read_questions
-    from denselora.evaluation.load import load_scoring
+    from denselora.evaluation.respondent import load_respondent
     from denselora.evaluation.show import print_answer
 
-    with load_scoring(cfg, list(HydraConfig.get().overrides.task)) as (_, scoring):
+    with load_respondent(cfg, list(HydraConfig.get().overrides.task)) as (_, respondent):
         if sys.stdin.isatty():
             print("A question per line, \\n for a line break; end with Ctrl-D.", flush=True)
         for row in read_questions(sys.stdin):
-            print_answer(ask(scoring, row, cfg.options))
+            print_answer(ask(respondent, row, cfg.options))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from denselora.evaluation.respondent import Respondent
 from denselora.protocol import Protocol
 from tests.evaluation.models import LAYOUTS, make_model, make_rows, make_tokenizer
 
@@ -35,6 +36,12 @@ def clean() -> Protocol:
 def trained(tokenizer, paper):
     """A model with doubts: it answers mostly in the right form."""
     return make_model(tokenizer, paper, steps=18)
+
+
+@pytest.fixture(scope="session")
+def respondent(trained, tokenizer, paper) -> Respondent:
+    """The trained model, asked in the paper's words."""
+    return Respondent(trained, tokenizer, paper)
 
 
 @pytest.fixture(scope="session")

@@ -2,32 +2,26 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.evaluation.ask import ask, read_questions
-from denselora.evaluation.scoring import Scoring
 from tests.evaluation.models import make_rows
 
 
-@pytest.fixture
-def scoring(trained, tokenizer, paper):
-    return Scoring("generate", trained, tokenizer, paper)
-
-
-def test_a_question_gets_prompt_answer_and_probabilities(scoring, paper):
+def test_a_question_gets_prompt_answer_and_probabilities(respondent, paper):
     row = make_rows("piqa", 1, seed=8)[0]
-    answer = ask(scoring, {"instruction": row["instruction"], "input": ""})
+    answer = ask(respondent, {"instruction": row["instruction"], "input": ""})
     assert answer.prompt == paper.evaluation_prompt(row)
     assert set(answer.probabilities) == {"solution1", "solution2"}
     assert sum(answer.probabilities.values()) == pytest.approx(1)
     assert answer.parsed is None or answer.parsed in answer.text
 
 
-def test_options_may_be_given_or_absent(scoring):
+def test_options_may_be_given_or_absent(respondent):
     question = {"instruction": "Is it so?", "input": ""}
-    assert set(ask(scoring, question, ["yes", "no", "perhaps"]).probabilities) == {
+    assert set(ask(respondent, question, ["yes", "no", "perhaps"]).probabilities) == {
         "yes",
         "no",
         "perhaps",
     }
-    assert ask(scoring, question).probabilities == {}
+    assert ask(respondent, question).probabilities == {}
 
 
 def test_questions_are_lines_rows_or_a_whole_file():

@@ -122,14 +122,14 @@ def test_scorings_have_folders_of_their_own_and_are_compared(where, adapters, tm
 
 
 def test_a_failing_benchmark_does_not_lose_the_others(where, tmp_path, monkeypatch):
-    score = suite.score
+    answer_rows = suite.answer_rows
 
-    def broken(benchmark, *rest):
-        if benchmark.name == "piqa":
+    def broken(scoring, *rest):
+        if scoring.benchmark.name == "piqa":
             raise RuntimeError("shapes do not match\nsecond line")
-        score(benchmark, *rest)
+        answer_rows(scoring, *rest)
 
-    monkeypatch.setattr(suite, "score", broken)
+    monkeypatch.setattr(suite, "answer_rows", broken)
     (record,), (failure,) = evaluate(*where)
     assert "piqa failed: RuntimeError: shapes do not match" in failure and "\n" not in failure
     assert set(record.benchmarks) == {"boolq", "ARC-Easy"} and record.status == "partial"

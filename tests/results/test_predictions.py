@@ -7,6 +7,7 @@ from denselora.errors import UserError
 from denselora.results.predictions import (
     SCHEMA,
     aligned_outcomes,
+    count,
     read_predictions,
     write_predictions,
 )
@@ -100,3 +101,12 @@ def test_parquet_without_a_benchmark_or_column_is_reported(tmp_path):
     pd.DataFrame({"id": [1]}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"b\.parquet: lacks the columns benchmark, prompt_hash"):
         read_predictions(tmp_path / "b.parquet", "boolq")
+
+
+def test_counts_unparsed_and_ambiguous():
+    rows = [
+        {"correct": True, "parsed": "true", "named": ["true"]},
+        {"correct": False, "parsed": "true", "named": ["false", "true"]},
+        {"correct": False, "parsed": None, "named": []},
+    ]
+    assert count(rows) == {"n": 3, "correct": 1, "unparsed": 1, "ambiguous": 1}

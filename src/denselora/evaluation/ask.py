@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,7 +10,9 @@ import torch
 from denselora.data.rows import FIELDS
 from denselora.errors import UserError
 from denselora.evaluation.context import Head
-from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.respondent import Respondent
+from denselora.evaluation.scoring import Choice, Generate
+from denselora.evaluation.scoring.batched import BatchedScoring
 from denselora.tasks import Benchmark, offered
 
 
@@ -26,7 +28,7 @@ class Answer:
     probabilities: dict[str, float]
 
 
-def ask(scoring: Scoring, row: dict[str, str], words: Sequence[str] = ()) -> Answer:
+def ask(respondent: Respondent, row: dict[str, str], words: Sequence[str] = ()) -> Answer:
     """Ask one question: `instruction` and `input` of a row.
 
     words: the options; by default those of the instruction's "Answer format: a/b/c", if any.
@@ -40,25 +42,18 @@ def ask(scoring: Scoring, row: dict[str, str], words: Sequence[str] = ()) -> Ans
         chance=1 / max(1, len(words)),
     )
     rows = [{"answer": "0", **row}]
-    written = replace(scoring, kind="generate")
-    asked = written.questions(question, rows)
-    (answer,) = written.answer(question, Head([], []), asked)
+    prompt = respondent.protocol.evaluation_prompt(rows[0])
+    written = _answer(Generate(respondent, question), rows)
     if not words:
-        return Answer(asked[0].prompt, answer["raw"], None, {})
-    return Answer(
-        asked[0].prompt, answer["raw"], answer["parsed"], _probabilities(scoring, question, rows)
-    )
+        return Answer(prompt, written["raw"], None, {})
+    nats = _answer(Choice(respondent, question), rows)["log_likelihood_nats"]
+    shares = torch.tensor(list(nats.values())).softmax(0).tolist()
+    return Answer(prompt, written["raw"], written["parsed"], dict(zip(nats, shares, strict=True)))
 
 
-def _probabilities(
-    scoring: Scoring, question: Benchmark, rows: list[dict[str, str]]
-) -> dict[str, float]:
-    choice = replace(scoring, kind="choice")
-    asked = choice.questions(question, rows)
-    (answer,) = choice.answer(question, Head([], []), asked)
-    scores = answer["log_likelihood_nats"]
-    shares = torch.tensor(list(scores.values())).softmax(0).tolist()
-    return dict(zip(scores, shares, strict=True))
+def _answer(scoring: BatchedScoring, rows: list[dict[str, str]]) -> dict[str, Any]:
+    (answer,) = scoring.answer(Head([], []), scoring.questions(rows))
+    return answer
 
 
 def read_questions(lines: Iterable[str]) -> Iterator[dict[str, str]]:

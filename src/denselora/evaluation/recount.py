@@ -12,14 +12,13 @@ from denselora.configs import CONFIGS, composed
 from denselora.data.audit import read_overlap
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
-from denselora.evaluation import judge
+from denselora.evaluation.evaluation_folder import IDENTITY
 from denselora.protocol import Protocol
-from denselora.results.predictions import read_predictions
-from denselora.results.record import RECORD, Benchmark, Record, read_record
+from denselora.results.predictions import count, prompt_hash, read_predictions
+from denselora.results.record import RECORD, Record, read_record
+from denselora.results.record import Benchmark as Result
 from denselora.results.statistics import mcnemar
-from denselora.tasks import benchmark
-
-IDENTITY = "evaluation.json"
+from denselora.tasks import Benchmark, benchmark
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Agreement:
     p: float
 
 
-def recount_folder(folder: str | Path) -> dict[str, Benchmark]:
+def recount_folder(folder: str | Path) -> dict[str, Result]:
     """Each benchmark's figures, from its predictions judged anew.
 
     Raises UserError if the folder is no evaluation, lacks predictions, or if a row is judged
@@ -47,17 +46,17 @@ def recount_folder(folder: str | Path) -> dict[str, Benchmark]:
     results = {}
     for name, kept in record.benchmarks.items():
         file = _predictions(record, name)
-        figures, changed = judge.recount(file, benchmark(name), protocol, record.evaluation.scoring)
+        predictions, changed = judged_anew(file, benchmark(name), protocol)
         if changed:
             raise UserError(
-                f"{file}: {changed} of {figures['n']} rows are judged otherwise now than when they "
-                "were made; the file or the code has changed since"
+                f"{file}: {changed} of {len(predictions)} rows are judged otherwise now than when "
+                "they were made; the file or the code has changed since"
             )
-        results[name] = _counted(kept, figures)
+        results[name] = _counted(kept, count(predictions))
     return results
 
 
-def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str, Benchmark]:
+def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str, Result]:
     """Each benchmark's figures over the test rows that the training file doesn't hold.
 
     overlap: the list that `make data-audit` wrote for the evaluation's data.
@@ -70,10 +69,10 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
     results = {}
     for name, kept in record.benchmarks.items():
         rows = read_rows(files[name], scored=True).select(listed[name])
-        known = {judge.prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
+        known = {prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
         predictions = read_predictions(_predictions(record, name), name)
         unseen = [row for row in predictions if row["prompt_hash"] not in known]
-        results[name] = _counted(kept, judge.count(unseen))
+        results[name] = _counted(kept, count(unseen))
     return results
 
 
@@ -92,9 +91,30 @@ def compare(one: str | Path, other: str | Path) -> dict[str, Agreement]:
     }
 
 
-def _counted(kept: Benchmark, figures: dict[str, int]) -> Benchmark:
+def judged_anew(
+    file: Path, task: Benchmark, protocol: Protocol
+) -> tuple[list[dict[str, Any]], int]:
+    """A benchmark's predictions, read and compared with gold as it is done now.
+
+    Where options were ranked there is no text to read: the word chosen is compared.
+
+    Returns the rows, and how many are judged otherwise than when they were made.
+    """
+    rows, changed, whole_word = [], 0, protocol.whole_word_answers
+    for row in read_predictions(file, task.name):
+        now = dict(row)
+        if "log_likelihood_nats" not in row:
+            now["parsed"] = task.read(row["raw"], whole_word)
+            now["named"] = sorted(task.named(row["raw"], whole_word))
+        now["correct"] = task.is_right(now["parsed"], row["gold"])
+        changed += (now["parsed"], now["correct"]) != (row["parsed"], row["correct"])
+        rows.append(now)
+    return rows, changed
+
+
+def _counted(kept: Result, figures: dict[str, int]) -> Result:
     """A benchmark's result with other figures."""
-    return Benchmark.counted(
+    return Result.counted(
         full_n=kept.full_n,
         chance=kept.chance,
         predictions=kept.predictions,

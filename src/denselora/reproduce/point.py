@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import denselora.configs  # noqa: F401  (what the configs are resolved with)
 from denselora.errors import UserError
+from denselora.evaluation.evaluation_folder import suffix
 from denselora.identity import run_id
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
@@ -52,12 +53,8 @@ class Point:
     @property
     def evaluation_folder(self) -> Path:
         """evaluation/, or evaluation-choice-limit100/ and the like."""
-        parts = ["evaluation"]
-        if self.evaluation["scoring"] != "generate":
-            parts.append(self.evaluation["scoring"])
-        if self.evaluation["limit"]:
-            parts.append(f"limit{self.evaluation['limit']}")
-        return self.folder / "-".join(parts)
+        of = suffix(self.evaluation["scoring"], self.evaluation["limit"])
+        return self.folder / f"evaluation{of}"
 
     @property
     def done(self) -> bool:

@@ -1,5 +1,6 @@
 """Predictions of a run: the rows behind its accuracies."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,11 @@ SCHEMA = pa.schema(
         "log_likelihood_nats": pa.list_(pa.struct({"option": pa.string(), "nats": pa.float64()})),
     }
 )
+
+
+def prompt_hash(prompt: str) -> str:
+    """Twelve hex digits that tell one prompt from another."""
+    return hashlib.sha256(prompt.encode()).hexdigest()[:12]
 
 
 def read_predictions(file: Path, benchmark: str) -> list[dict[str, Any]]:
@@ -73,6 +79,16 @@ def write_predictions(file: Path, benchmarks: Mapping[str, Sequence[Mapping[str,
     except (pa.ArrowException, TypeError) as error:
         raise UserError(f"{file}: cannot be written ({first_line(error)})") from None
     write_parquet(file, table)
+
+
+def count(predictions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """A benchmark's figures from its predictions."""
+    return {
+        "n": len(predictions),
+        "correct": sum(row["correct"] for row in predictions),
+        "unparsed": sum(row["parsed"] is None for row in predictions),
+        "ambiguous": sum(len(row.get("named") or ()) > 1 for row in predictions),
+    }
 
 
 def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:

@@ -13,12 +13,9 @@ from datasets import Dataset
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from denselora.evaluation.context import compute_head, shared_head
-from denselora.evaluation.load import load_scoring
-from denselora.evaluation.prepacked import Prepacked
-from denselora.evaluation.score import Batches
-from denselora.evaluation.scoring import Scoring
-from denselora.evaluation.suite import read_benchmarks
+from denselora.evaluation.benchmark_rows import read_benchmarks
+from denselora.evaluation.respondent import Respondent, load_respondent
+from denselora.evaluation.scoring import Choice, Generate, Scoring
 from denselora.speed.clock import now, spread
 from denselora.tasks import Benchmark, benchmark
 
@@ -31,15 +28,15 @@ Way = Callable[[Benchmark, Dataset], Answers]
 
 def measure(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """What was asked of which model, and ``evaluation_rows``."""
-    with load_scoring(cfg, overrides) as (config, scoring):
-        _, rows = read_benchmarks(config)
+    with load_respondent(cfg, overrides) as (config, respondent):
+        rows = {test.benchmark.name: test.rows for test in read_benchmarks(config)}
         return {
             "model": config["model"]["label"],
             "adapter": config["adapter_path"],
             "protocol": config["protocol"]["name"],
-            "precision": str(scoring.model.dtype).removeprefix("torch."),
+            "precision": str(respondent.model.dtype).removeprefix("torch."),
             "examples": {name: len(test) for name, test in rows.items()},
-            "rows": evaluation_rows(scoring, rows, config["batch_tokens"]),
+            "rows": evaluation_rows(respondent, rows, config["batch_tokens"]),
         }
 
 
@@ -63,7 +60,10 @@ def table(measured: dict[str, Any]) -> str:
 
 
 def evaluation_rows(
-    scoring: Scoring, rows: dict[str, Dataset], batch_tokens: int, reference_rows: int | None = None
+    respondent: Respondent,
+    rows: dict[str, Dataset],
+    batch_tokens: int,
+    reference_rows: int | None = None,
 ) -> list[dict[str, Any]]:
     """One row for each way: name, examples per second, ratio to the authors' way (median, lowest
     and highest over the benchmarks), and the share of answers equal to the authors' way's.
@@ -72,7 +72,7 @@ def evaluation_rows(
     rows; the order of the ways turns from round to round, so that no way always meets the machine
     in the same state. reference_rows: the authors' way answers only so many, the first.
     """
-    ways = _ways(scoring, batch_tokens)
+    ways = _ways(respondent, batch_tokens)
     names = list(ways)
     first = next(iter(rows))
     for way in ways.values():
@@ -110,65 +110,56 @@ def evaluation_rows(
     ]
 
 
-def _ways(scoring: Scoring, batch_tokens: int) -> dict[str, Way]:
-    decoding = scoring.protocol.decoding
+def _ways(respondent: Respondent, batch_tokens: int) -> dict[str, Way]:
+    decoding = respondent.protocol.decoding
     # as protocol clean decodes and reads, on this protocol's prompts
     one_beam = replace(
-        scoring.protocol, decoding=replace(decoding, num_beams=1), whole_word_answers=True
+        respondent.protocol, decoding=replace(decoding, num_beams=1), whole_word_answers=True
     )
-    greedy, choice = replace(scoring, protocol=one_beam), replace(scoring, kind="choice")
-    prepacked = Prepacked(scoring.model)  # once for all benchmarks, as in evaluate.py
+    greedy = replace(respondent, protocol=one_beam)
 
-    def parsed(scoring: Scoring, task: Benchmark, rows: Dataset) -> Answers:
-        return [row["parsed"] for row in predictions(scoring, task, rows, batch_tokens)]
+    def ours(kind: type[Scoring], asked: Respondent) -> Way:
+        prepared = kind.prepared(asked.model)  # once for all benchmarks, as in evaluate.py
 
-    def ours(scoring: Scoring) -> Way:
-        return lambda task, rows: parsed(scoring, task, rows)
+        def way(task: Benchmark, rows: Dataset) -> Answers:
+            with prepared:
+                found = predictions(kind(asked, task), rows, batch_tokens)
+            return [row["parsed"] for row in found]
 
-    def ranked(task: Benchmark, rows: Dataset) -> Answers:
-        with prepacked:
-            return parsed(choice, task, rows)
+        return way
 
     def library(batch: int) -> Way:
-        whole_word = scoring.protocol.whole_word_answers
+        whole_word = respondent.protocol.whole_word_answers
         return lambda task, rows: [
-            task.read(text, whole_word) for text in library_texts(scoring, rows, batch)
+            task.read(text, whole_word) for text in library_texts(respondent, rows, batch)
         ]
 
     beams = decoding.num_beams
     return {
         REFERENCE: library(1),
         f"transformers' generate: batch {LIBRARY_BATCH}, {beams} beams": library(LIBRARY_BATCH),
-        f"exact: prompt once, {beams} beams": ours(scoring),
-        "greedy: to the answer word": ours(greedy),
-        "choice: one pass": ranked,
+        f"exact: prompt once, {beams} beams": ours(Generate, respondent),
+        "greedy: to the answer word": ours(Generate, greedy),
+        "choice: one pass": ours(Choice, respondent),
     }
 
 
-def predictions(
-    scoring: Scoring, task: Benchmark, rows: Dataset, batch_tokens: int
-) -> list[dict[str, Any]]:
+def predictions(scoring: Scoring, rows: Dataset, batch_tokens: int) -> list[dict[str, Any]]:
     """This project's predictions, in the rows' order."""
-    questions = scoring.questions(task, rows)
-    head = compute_head(scoring.model, shared_head([question.ids for question in questions]))
-    questions.sort(key=lambda question: -len(question.ids))
-    found = {}
-    for batch in Batches(questions, batch_tokens, scoring.room, len(head.ids)):
-        for row in scoring.answer(task, head, batch):
-            found[row["id"]] = row
-    return [found[number] for number in range(len(rows))]
+    answers = [row for some in scoring.answers(rows, (), batch_tokens) for row in some]
+    return sorted(answers, key=lambda row: row["id"])
 
 
 @torch.no_grad()
-def library_texts(scoring: Scoring, rows: Dataset, batch: int) -> list[str]:
+def library_texts(respondent: Respondent, rows: Dataset, batch: int) -> list[str]:
     """What transformers' generate writes for the rows, so many at a time."""
-    model, tokenizer, protocol = scoring.model, scoring.tokenizer, scoring.protocol
-    prompts = [protocol.evaluation_prompt(row) for row in rows]
+    model, tokenizer = respondent.model, respondent.tokenizer
+    prompts = [respondent.protocol.evaluation_prompt(row) for row in rows]
     texts = []
     for start in range(0, len(prompts), batch):
         inputs = tokenizer(prompts[start : start + batch], return_tensors="pt", padding=True)
         inputs = {name: inputs[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        made = model.generate(**inputs, generation_config=scoring.decoding)
+        made = model.generate(**inputs, generation_config=Generate.decoding(respondent))
         texts += tokenizer.batch_decode(
             made[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
         )

@@ -9,7 +9,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from denselora.adapter import DenseLoraConfig
 from denselora.data.rows import read_rows
-from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.respondent import Respondent
+from denselora.evaluation.scoring import Choice, Generate
 from denselora.models import load_base, load_tokenizer
 from denselora.protocol import Protocol
 from denselora.speed.check.finding import Finding, Place
@@ -24,23 +25,24 @@ BATCH_TOKENS = 8192
 
 def beams(place: Place) -> Iterator[Finding]:
     """Exact beams against transformers' generate, one row at a time, in fp32: every character."""
-    scoring = _scoring(place, _mini(place, place.device), "generate")
+    asked = _respondent(place, _mini(place, place.device))
     for task, rows in _rows(place, place.sizes["rows"]).items():
-        found = predictions(scoring, benchmark(task), rows, BATCH_TOKENS)
-        theirs = library_texts(scoring, rows, batch=1)
+        found = predictions(Generate(asked, benchmark(task)), rows, BATCH_TOKENS)
+        theirs = library_texts(asked, rows, batch=1)
         same = sum(row["raw"] == text for row, text in zip(found, theirs, strict=True))
         yield Finding(f"{task}: the same text", f"{same} of {len(rows)}", "all", same == len(rows))
 
 
 def choice(place: Place) -> Iterator[Finding]:
     """Log-likelihoods of the options, GPU and CPU, in fp32."""
-    there, here = (
-        _scoring(place, _mini(place, device), "choice") for device in (place.device, "cpu")
-    )
+    there, here = (_respondent(place, _mini(place, device)) for device in (place.device, "cpu"))
     for task, rows in _rows(place, place.sizes["rows"]).items():
         found, theirs = (
-            [row["log_likelihood_nats"] for row in predictions(s, benchmark(task), rows, 8192)]
-            for s in (there, here)
+            [
+                row["log_likelihood_nats"]
+                for row in predictions(Choice(asked, benchmark(task)), rows, BATCH_TOKENS)
+            ]
+            for asked in (there, here)
         )
         off = max(abs(a[w] - b[w]) for a, b in zip(found, theirs, strict=True) for w in a)
         # each is rounded to four digits
@@ -65,10 +67,10 @@ def speed(place: Place) -> Iterator[Finding]:
         )
     base = base.to(dtype).eval()
     base.add_adapter(DenseLoraConfig(r=16, init_weights=False, target_modules=TARGETS))
-    scoring = _scoring(place, base, "generate")
+    asked = _respondent(place, base)
     rows = _rows(place, place.sizes["speed_rows"])
     with torch.inference_mode():
-        measured = evaluation_rows(scoring, rows, BATCH_TOKENS, place.sizes["reference_rows"])
+        measured = evaluation_rows(asked, rows, BATCH_TOKENS, place.sizes["reference_rows"])
     for row in measured:
         what = f"{layers} of {wanted} blocks, {row['name']}: rows/s, ÷ authors' way"
         ratio = f"{row['ratio']:.1f} ({row['lowest']:.1f}–{row['highest']:.1f})"
@@ -81,9 +83,9 @@ def _mini(place: Place, device: str) -> PreTrainedModel:
     return load_base(path, torch.float32, torch.device(device)).eval()
 
 
-def _scoring(place: Place, model: PreTrainedModel, kind: str) -> Scoring:
+def _respondent(place: Place, model: PreTrainedModel) -> Respondent:
     tokenizer = load_tokenizer(place.config["model"]["path"])
-    return Scoring(kind, model, tokenizer, Protocol.from_config(place.config["protocol"]))
+    return Respondent(model, tokenizer, Protocol.from_config(place.config["protocol"]))
 
 
 def _rows(place: Place, count: int) -> dict[str, Dataset]:

@@ -1,7 +1,14 @@
+import json
+
+import pytest
 import torch
 
-from denselora.evaluation.choice import answer_ids, common, log_likelihoods
-from denselora.evaluation.context import compute_head, read_prompts, shared_head
+from denselora.errors import UserError
+from denselora.evaluation.answer_tokens import answer_ids, common
+from denselora.evaluation.context import Head, compute_head, read_prompts, shared_head
+from denselora.evaluation.scoring import Choice
+from denselora.evaluation.scoring.choice import log_likelihoods
+from denselora.tasks import benchmark
 from tests.evaluation.models import LAYOUTS, make_rows
 
 
@@ -49,7 +56,15 @@ def test_one_forward_pass_where_answers_part_at_their_last_token(trained, tokeni
     assert len(log_likelihoods(context, [[[5], [6]]])[0]) == 2
 
 
-def test_answers_share_tokens_up_to_where_they_part():
-    assert common([[1, 2, 3], [1, 2, 4]]) == 2
-    assert common([[1, 2], [1, 2, 4]]) == 1
-    assert common([[1, 2], [3, 4]]) == 0
+def test_choice_picks_the_likeliest_word(respondent):
+    scoring = Choice(respondent, benchmark("boolq"))
+    rows = make_rows("boolq", 9, seed=4)
+    for row in scoring.answer(Head([], []), scoring.questions(rows)):
+        scores = row["log_likelihood_nats"]
+        assert row["parsed"] == max(scores, key=scores.get) and set(scores) == {"true", "false"}
+        json.dumps(row)
+
+
+def test_numbers_cannot_be_chosen(respondent):
+    with pytest.raises(UserError, match="numbers"):
+        Choice(respondent, benchmark("gsm8k")).questions(make_rows("boolq", 9))

@@ -1,24 +1,35 @@
-"""One model and how it is asked, from config."""
+"""Who answers: a model with its tokenizer, under a protocol."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 
-from denselora.evaluation.adapter import adapted, read_adapter
-from denselora.evaluation.scoring import Scoring
-from denselora.evaluation.suite import follow
+from denselora.evaluation.adapter_folder import adapted, read_adapter
+from denselora.evaluation.subjects import follow
 from denselora.models import load_base, load_tokenizer, precision
 from denselora.protocol import Protocol
 
 
+@dataclass(frozen=True)
+class Respondent:
+    """A model that is asked in a protocol's words."""
+
+    model: nn.Module
+    tokenizer: PreTrainedTokenizerBase
+    protocol: Protocol
+
+
 @contextmanager
-def load_scoring(
+def load_respondent(
     cfg: DictConfig, overrides: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], Scoring]]:
+) -> Iterator[tuple[dict[str, Any], Respondent]]:
     """The resolved config, and the base, or the base with the adapter of `adapter_path`, under the
     config's protocol.
 
@@ -32,5 +43,4 @@ def load_scoring(
     tokenizer = load_tokenizer(path)
     base = load_base(path, precision(device), device).eval()
     with adapted(base, folder, trained, path) if folder else nullcontext(base) as model:
-        protocol = Protocol.from_config(config["protocol"])
-        yield config, Scoring("generate", model, tokenizer, protocol)
+        yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

@@ -9,8 +9,8 @@ import torch
 from denselora.data.rows import read_rows
 from denselora.evaluation.context import compute_head, shared_head
 from denselora.evaluation.recount import compare, recount_folder
-from denselora.evaluation.scoring import Scoring
-from denselora.evaluation.second_opinion import predict
+from denselora.evaluation.respondent import Respondent
+from denselora.evaluation.scoring import Choice, Harness
 from denselora.models import load_base, load_tokenizer
 from denselora.tasks import COMMONSENSE
 from tests.evaluation.test_suite import evaluate
@@ -19,21 +19,22 @@ pytest.importorskip(
     "lm_eval", reason="lm-evaluation-harness is not installed: pip install -e .[lm-eval]"
 )
 
-MINI = Path(__file__).parents[2] / "data" / "mini"
+MINI = Path(__file__).parents[3] / "data" / "mini"
 
 
 def test_choice_agrees_with_the_harness_on_every_row(paper):
     base = str(MINI / "base")
     model, tokenizer = load_base(base, torch.float32).eval(), load_tokenizer(base)
-    scoring = Scoring("choice", model, tokenizer, paper)
+    respondent = Respondent(model, tokenizer, paper)
     chosen = set()
     for task in COMMONSENSE:
         rows = read_rows(MINI / task.name / "test.json", scored=True)
         rows = rows.select(range(16))
-        theirs = predict(model, tokenizer, paper, task, rows)
-        questions = scoring.questions(task, rows)
+        (theirs,) = Harness(respondent, task).answers(rows, (), batch_tokens=1)
+        scoring = Choice(respondent, task)
+        questions = scoring.questions(rows)
         head = compute_head(model, shared_head([question.ids for question in questions]))
-        ours = scoring.answer(task, head, questions)
+        ours = scoring.answer(head, questions)
         for a, b in zip(ours, theirs, strict=True):
             assert {k: a[k] for k in ("id", "prompt_hash", "parsed", "gold", "correct")} == {
                 k: b[k] for k in ("id", "prompt_hash", "parsed", "gold", "correct")

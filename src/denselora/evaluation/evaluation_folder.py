@@ -1,0 +1,113 @@
+"""An evaluation's folder: what it was made with, its answers, how long they took, its record."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from denselora.errors import UserError
+from denselora.evaluation.partial import Partial
+from denselora.files import check_writable, write_json
+from denselora.models import same_base
+from denselora.results.predictions import read_predictions
+from denselora.results.record import RECORD
+
+IDENTITY = "evaluation.json"
+SECONDS = "seconds.json"
+
+
+def suffix(scoring: str, limit: int | None) -> str:
+    """What an evaluation's name has behind its run's, as "-choice-limit100"; nothing behind that
+    of a whole evaluation by generate."""
+    parts = [scoring] if scoring != "generate" else []
+    parts += [f"limit{limit}"] if limit else []
+    return "".join(f"-{part}" for part in parts)
+
+
+class EvaluationFolder:
+    """Where everything of one evaluation lies, so that it can be stopped and continued.
+
+    identity: what decides the predictions; a folder is never continued with something else.
+    """
+
+    def __init__(self, path: Path, identity: dict[str, Any]):
+        self.path, self.identity = path, identity
+
+    @property
+    def record_file(self) -> Path:
+        return self.path / RECORD
+
+    def partial(self, benchmark: str) -> Partial:
+        """A benchmark's answers while they are being made."""
+        return Partial(self.path, benchmark)
+
+    def predictions(self, benchmark: str) -> list[dict[str, Any]] | None:
+        """A benchmark's answers; None while it isn't finished."""
+        file = self.partial(benchmark).whole
+        return read_predictions(file, benchmark) if file.is_file() else None
+
+    def check(self) -> None:
+        """Raise UserError for a folder that can't be written or holds anything but this same
+        evaluation."""
+        check_writable(self.path, "output_dir")
+        if not self.path.exists() or not any(f for f in self.path.iterdir() if f.name[0] != "."):
+            return
+        file = self.path / IDENTITY
+        if not file.is_file():
+            raise UserError(
+                f"output_dir={self.path}: not empty and not an evaluation; choose another"
+            )
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            raise UserError(f"{file}: malformed; delete the folder or choose another") from None
+        changed = [key for key in self.identity if before.get(key) != self.identity[key]]
+        if changed:
+            raise UserError(
+                f"output_dir={self.path}: holds another evaluation (differs in "
+                f"{', '.join(changed)}); choose another folder"
+            )
+
+    def check_base(self, base: dict[str, Any]) -> None:
+        """Raise UserError if another base made its predictions, though its path was the same.
+
+        base: `models.fingerprint` of the base, which becomes part of the identity.
+        """
+        file = self.path / IDENTITY
+        if file.is_file():
+            before = json.loads(file.read_text(encoding="utf-8")).get("base")
+            if not before or not same_base(before, base):
+                raise UserError(
+                    f"output_dir={self.path}: holds another evaluation (the weights at "
+                    f"model.path={self.identity['model']} have changed since); choose another "
+                    "folder"
+                )
+        self.identity["base"] = base
+
+    def begin(self) -> None:
+        """Note what it is made with."""
+        write_json(self.path / IDENTITY, self.identity)
+
+    def finish(self, benchmark: str, rows: int) -> None:
+        """Merge the processes' answers to a benchmark's rows, and note how long they took.
+
+        The time is no part of the predictions, which are always the same. Raises UserError if some
+        rows have no answer, or the predictions at hand are for another number of rows.
+        """
+        partial = self.partial(benchmark)
+        if partial.whole.is_file():
+            if len(read_predictions(partial.whole, benchmark)) != rows:
+                raise UserError(
+                    f"{partial.whole}: made from other rows; choose another output_dir or delete it"
+                )
+        else:
+            missing = rows - len(partial.done())
+            if missing:
+                raise UserError(f"{benchmark}: {missing} of {rows} rows have no prediction")
+            seconds = self.seconds() | {benchmark: round(partial.merge(), 2)}
+            write_json(self.path / SECONDS, seconds)
+        partial.remove()
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each benchmark that is finished."""
+        file = self.path / SECONDS
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}

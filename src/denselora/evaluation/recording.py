@@ -1,0 +1,154 @@
+"""The record of an evaluation, from its folder and what is known of its training."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from torch import nn
+
+from denselora import provenance
+from denselora.evaluation.benchmark_rows import BenchmarkRows
+from denselora.evaluation.respondent import Respondent
+from denselora.evaluation.scoring import Scoring
+from denselora.evaluation.subjects import Subject
+from denselora.methods import describe
+from denselora.results.predictions import count
+from denselora.results.publish import publish_record
+from denselora.results.record import (
+    Average,
+    Benchmark,
+    Data,
+    Device,
+    Evaluation,
+    Git,
+    Method,
+    Model,
+    Protocol,
+    Record,
+    Training,
+    read_record,
+    write_record,
+)
+from denselora.tasks import benchmarks
+from denselora.training.folder import RunFolder
+
+
+def record_evaluation(
+    config: dict[str, Any],
+    subject: Subject,
+    method: Method,
+    kind: type[Scoring],
+    respondent: Respondent,
+    tests: Sequence[BenchmarkRows],
+) -> Record | None:
+    """Count the predictions of the finished benchmarks, write the record and publish it if
+    `record_dir` is given; None without any."""
+    results = _results(subject, tests)
+    if not results:
+        return None
+    training, trained = _training(subject), subject.trained
+    data = _data(config, training)
+    decoding = kind.decoding(respondent)
+    record = Record(
+        schema=1,
+        run_id=subject.run,
+        created=datetime.now(UTC).replace(microsecond=0),
+        status=_status(config, training, data, results),
+        model=Model(**{key: config["model"][key] for key in ("name", "label", "path")}),
+        method=method,
+        protocol=Protocol(**respondent.protocol.identity),
+        data=data,
+        seed=trained.config["seed"] if trained else None,
+        config=trained.config if trained else None,
+        evaluation=Evaluation(
+            limit=config["limit"],
+            scoring=kind.name,
+            decoding=decoding.to_diff_dict() if decoding else {},
+            batch_size=None,
+        ),
+        git=Git(**provenance.git_state()),
+        packages=provenance.packages(),
+        device=Device(**provenance.device(PartialState().num_processes)),
+        training=training,
+        benchmarks=results,
+        average=Average.of(results, data),
+    )
+    file = subject.folder.record_file
+    write_record(record, file)
+    if config["record_dir"]:
+        publish_record(read_record(file), config["record_dir"])
+    return record
+
+
+def method_of(subject: Subject, model: nn.Module) -> Method:
+    """The method that made the model: as its training has it, or as far as the model shows."""
+    if subject.trained:
+        return subject.trained.method
+    if subject.adapter is None:
+        return Method(**describe(model, {"name": "none", "label": "base"}))
+    if not hasattr(model, "peft_config"):
+        return Method(**describe(model, {"name": "full", "label": "full"}))
+    config = model.peft_config["default"]
+    kind = config.peft_type.value
+    label = {"name": kind.lower(), "label": str(kind), "r": getattr(config, "r", None)}
+    # loaded adapters are frozen; count what training them means
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(model.base_model.prefix in name)
+    described = describe(model, label)
+    model.requires_grad_(False)
+    return Method(**described)
+
+
+def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benchmark]:
+    """The figures of each benchmark that is finished."""
+    folder, seconds, results = subject.folder, subject.folder.seconds(), {}
+    for test in tests:
+        name = test.benchmark.name
+        predictions = folder.predictions(name)
+        if predictions is not None:
+            results[name] = Benchmark.counted(
+                full_n=test.full_n,
+                chance=test.benchmark.chance,
+                predictions=folder.partial(name).whole.name,
+                seconds=seconds.get(name, 0.0),
+                **count(predictions),
+            )
+    return results
+
+
+def _training(subject: Subject) -> Training | None:
+    """The training's figures, with its files as seen from the record."""
+    if subject.trained is None:
+        return None
+    run = RunFolder(subject.adapter.absolute().parent)
+    files = {"metrics_file": run.metrics_file, "change_file": run.change_file}
+    seen = {
+        key: os.path.relpath(file, subject.folder.path) if file.is_file() else None
+        for key, file in files.items()
+    }
+    return replace(subject.trained.training, **seen)
+
+
+def _data(config: dict[str, Any], training: Training | None) -> Data:
+    data = config["data"]
+    suite = benchmarks("all", data["suite"], Path(data["path"]))
+    return Data(
+        name=data["name"],
+        label=data["label"],
+        suite=data["suite"],
+        benchmarks=[one.name for one in suite],
+        train_rows=training.rows if training else None,
+    )
+
+
+def _status(
+    config: dict[str, Any], training: Training | None, data: Data, results: dict[str, Benchmark]
+) -> str:
+    if training and training.collapsed:
+        return "collapsed"
+    whole = config["limit"] is None and results.keys() == data.columns.keys()
+    return "complete" if whole else "partial"

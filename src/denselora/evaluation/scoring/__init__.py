@@ -1,0 +1,21 @@
+"""The ways to an answer: decode and read it, or rank the words offered, here or by the harness."""
+
+from denselora.errors import UserError
+from denselora.evaluation.scoring.choice import Choice
+from denselora.evaluation.scoring.generate import Generate
+from denselora.evaluation.scoring.harness import Harness
+from denselora.evaluation.scoring.scoring import Scoring
+
+SCORINGS = {kind.name: kind for kind in (Generate, Choice, Harness)}
+
+
+def scoring_kind(name: str) -> type[Scoring]:
+    """The way of the option `scoring`; UserError for another name or where a package is missing."""
+    if name not in SCORINGS:
+        raise UserError(f"scoring={name}: use one of {', '.join(SCORINGS)}")
+    if lacks := SCORINGS[name].lacks():
+        raise UserError(f"scoring={name} needs {lacks}")
+    return SCORINGS[name]
+
+
+__all__ = ["SCORINGS", "Choice", "Generate", "Harness", "Scoring", "scoring_kind"]

@@ -1,0 +1,78 @@
+"""What every way to an answer has in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from datasets import Dataset
+from torch import nn
+from transformers import GenerationConfig
+
+from denselora.evaluation.respondent import Respondent
+from denselora.results.predictions import prompt_hash
+from denselora.tasks import Benchmark
+
+# A row of a predictions file, see results.predictions.
+Prediction = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scoring(ABC):
+    """How the rows of one benchmark are answered by one respondent.
+
+    name: as the option `scoring` and records have it.
+    """
+
+    name: ClassVar[str]
+    respondent: Respondent
+    benchmark: Benchmark
+
+    @classmethod
+    def lacks(cls) -> str | None:
+        """Which package is missing that it needs and how to get it, in words; None if none is."""
+        return None
+
+    @classmethod
+    def decoding(cls, respondent: Respondent) -> GenerationConfig | None:
+        """Every decoding field; None where nothing is decoded."""
+        return None
+
+    @classmethod
+    def prepared(cls, model: nn.Module) -> AbstractContextManager:
+        """To be entered once for all benchmarks of a model."""
+        return nullcontext()
+
+    @abstractmethod
+    def answers(
+        self, rows: Dataset, done: Collection[int], batch_tokens: int
+    ) -> Iterator[list[Prediction]]:
+        """This process's share of the rows that aren't done, some at a time, in any order.
+
+        done: numbers of rows that any process has answered already. batch_tokens: tokens of a
+        batch at most, where there are batches of its own.
+        """
+
+    def prediction(
+        self, number: int, prompt: str, gold: str, raw: str, parsed: str | None
+    ) -> Prediction:
+        """What is kept of an answer: raw as it was given, parsed as it was read."""
+        return {
+            "id": number,
+            "prompt_hash": prompt_hash(prompt),
+            "raw": raw,
+            "parsed": parsed,
+            "gold": gold,
+            "correct": self.benchmark.is_right(parsed, gold),
+        }
+
+    def ranked(
+        self, number: int, prompt: str, gold: str, words: Sequence[str], nats: Sequence[float]
+    ) -> Prediction:
+        """What is kept where the words were ranked by these log-likelihoods: the first of the
+        best is the answer."""
+        best = words[max(range(len(words)), key=nats.__getitem__)]
+        by_word = {word: round(value, 4) for word, value in zip(words, nats, strict=True)}
+        kept = self.prediction(number, prompt, gold, best, best)
+        return kept | {"log_likelihood_nats": by_word}

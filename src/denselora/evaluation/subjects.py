@@ -1,0 +1,136 @@
+"""What is evaluated: adapter folders or the plain base, and with which base, data and protocol."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from transformers import PreTrainedModel
+
+from denselora.errors import UserError
+from denselora.evaluation.adapter_folder import adapted, read_adapter, weights_hash
+from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
+from denselora.training.trained import Trained
+
+GROUPS = ("model", "data", "protocol")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model to evaluate: an adapter folder or, without one, the plain base.
+
+    run: the run id of its record.
+    """
+
+    adapter: Path | None
+    trained: Trained | None
+    run: str
+    folder: EvaluationFolder
+
+    @contextmanager
+    def on(self, base: PreTrainedModel, base_path: str) -> Iterator[nn.Module]:
+        """The model to ask; the plain base again after. Raises as `adapted` does."""
+        if self.adapter is None:
+            yield base
+            return
+        with adapted(base, self.adapter, self.trained, base_path) as model:
+            yield model
+
+
+def choose_subjects(
+    cfg: DictConfig, overrides: Sequence[str]
+) -> tuple[dict[str, Any], list[Subject]]:
+    """The resolved config of an evaluation, and what it evaluates.
+
+    overrides: the command line's, see `follow`. Raises UserError for a mistake in options, or a
+    folder of another evaluation.
+    """
+    adapters = _adapter_folders(cfg)
+    trainings = [read_adapter(folder) if folder else None for folder in adapters]
+    config = follow(cfg, adapters, trainings, overrides)
+    subjects = [
+        _subject(config, adapter, trained, several=len(adapters) > 1)
+        for adapter, trained in zip(adapters, trainings, strict=True)
+    ]
+    names = [subject.run for subject in subjects]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"adapter_path: two of the adapters are named {name}; rename a folder")
+    return config, subjects
+
+
+def follow(
+    cfg: DictConfig,
+    adapters: Sequence[Path | None],
+    trainings: Sequence[Trained | None],
+    overrides: Sequence[str],
+) -> dict[str, Any]:
+    """The resolved config, with model, data and protocol of the training where the command line is
+    silent.
+
+    Raises UserError when the adapters' trainings differ in what isn't named.
+    """
+    cfg = cfg.copy()
+    configs = {
+        folder: trained.config
+        for folder, trained in zip(adapters, trainings, strict=True)
+        if trained
+    }
+    for group in filter(cfg.__contains__, GROUPS):
+        if any(override.lstrip("+").split("=")[0] == group for override in overrides):
+            continue
+        inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
+        named = OmegaConf.from_dotlist(inside).get(group) or {}
+        if configs:
+            (one, config), *others = configs.items()
+            for other, another in others:
+                if another[group] != config[group]:
+                    raise UserError(
+                        f"adapter_path: {one} and {other} were trained with another {group}; name "
+                        f"one by {group}=, or evaluate them apart"
+                    )
+            cfg[group] = OmegaConf.merge(config[group], named)
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def _adapter_folders(cfg: DictConfig) -> list[Path | None]:
+    """The folders of `adapter_path`, one or a list; [None] is the plain base."""
+    if cfg.adapter.name != "none":
+        raise UserError(
+            f"adapter={cfg.adapter.name}: evaluation takes trained adapters by adapter_path=; "
+            "adapter=none is the plain base"
+        )
+    if not cfg.adapter_path:
+        return [None]
+    paths = [cfg.adapter_path] if isinstance(cfg.adapter_path, str) else cfg.adapter_path
+    return [Path(path) for path in paths]
+
+
+def _subject(
+    config: dict[str, Any], adapter: Path | None, trained: Trained | None, several: bool
+) -> Subject:
+    run = trained.run_id if trained else _name(config, adapter)
+    run += suffix(config["scoring"], config["limit"])
+    folder = Path(config["output_dir"] or Path("evaluations") / run)
+    if config["output_dir"] and several:
+        folder /= run
+    identity = {
+        "adapter": weights_hash(adapter) if adapter else None,
+        "model": config["model"]["path"],
+        "protocol": config["protocol"],
+        "scoring": config["scoring"],
+        "data": config["data"],
+        "limit": config["limit"],
+    }
+    return Subject(adapter, trained, run, EvaluationFolder(folder, identity))
+
+
+def _name(config: dict[str, Any], adapter: Path | None) -> str:
+    """The run id of something that this project didn't train."""
+    what = adapter.resolve().name if adapter else "base"
+    return "-".join(
+        [config["model"]["name"], what, config["data"]["name"], config["protocol"]["name"]]
+    )

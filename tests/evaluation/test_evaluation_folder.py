@@ -1,0 +1,38 @@
+import pytest
+
+from denselora.errors import UserError
+from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
+
+
+@pytest.mark.parametrize(
+    ("scoring", "limit", "expected"),
+    [
+        ("generate", None, ""),
+        ("choice", None, "-choice"),
+        ("generate", 5, "-limit5"),
+        ("lm-eval", 5, "-lm-eval-limit5"),
+    ],
+)
+def test_an_evaluations_name_says_in_what_it_is_not_a_whole_one(scoring, limit, expected):
+    assert suffix(scoring, limit) == expected
+
+
+def test_a_folder_is_continued_with_the_same_evaluation_alone(tmp_path):
+    EvaluationFolder(tmp_path, {"model": "a", "limit": 5}).begin()
+    EvaluationFolder(tmp_path, {"model": "a", "limit": 5}).check()
+    with pytest.raises(UserError, match=r"another evaluation \(differs in limit\)"):
+        EvaluationFolder(tmp_path, {"model": "a", "limit": 6}).check()
+    (tmp_path / "evaluation.json").write_text("{")
+    with pytest.raises(UserError, match=r"evaluation\.json: malformed"):
+        EvaluationFolder(tmp_path, {}).check()
+
+
+def test_missing_answers_are_counted(tmp_path):
+    folder = EvaluationFolder(tmp_path, {})
+    with folder.partial("boolq").open(0) as out:
+        out.write('{"seconds": 1.5, "rows": [{"id": 0}]}\n')
+    with pytest.raises(UserError, match="boolq: 1 of 2 rows have no prediction"):
+        folder.finish("boolq", 2)
+    folder.finish("boolq", 1)
+    assert folder.seconds() == {"boolq": 1.5}
+    assert [file.name for file in sorted(tmp_path.iterdir())] == ["boolq.jsonl", "seconds.json"]
