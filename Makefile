@@ -98,6 +98,9 @@ evaluate-lm-eval: $(STAMP)  ## score with lm-evaluation-harness, log-likelihood 
 bench: $(STAMP)  ## measure speed and memory as ratios within one run (ARGS="parts=[step] output=bench/NAME")
 	$(PY) scripts/benchmark.py $(ARGS)
 
+check-gpu: $(STAMP)  ## check everything on this machine's GPU, and its speed: minutes (ARGS="parts=[operator] output=FOLDER")
+	$(PY) scripts/check_gpu.py $(ARGS)
+
 tables: $(STAMP)  ## rebuild tables and figures from results/ alone
 	$(PY) scripts/tables.py
 
@@ -105,6 +108,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench clean \
+.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench check-gpu clean \
   reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
   sweep-data ablations matched status

@@ -1,0 +1,69 @@
+"""The checks themselves, at small sizes on the CPU."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from denselora.adapter.fused import gpu
+from denselora.adapter.fused import operator as fused
+from denselora.speed.check import answers, card, operator, passes, shapes
+from denselora.speed.check.finding import Place
+from tests.configs import compose
+
+
+@pytest.fixture(scope="module")
+def place():
+    config = OmegaConf.to_container(compose("check_gpu"), resolve=True)
+    return Place("cpu", config["sizes"]["cpu"], config)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [passes.attention, operator.masks, answers.beams, answers.choice],
+    ids=lambda check: check.__name__,
+)
+def test_what_is_right_passes(place, check):
+    found = list(check(place))
+    assert found and all(finding.passed for finding in found)
+
+
+@pytest.mark.parametrize(
+    "check",
+    [card.card, shapes.step_512, shapes.loop, answers.speed],
+    ids=lambda check: check.__name__,
+)
+def test_what_is_measured_has_a_value(place, check):
+    found = list(check(place))
+    assert found and all(finding.value and finding.passed is None for finding in found)
+
+
+def test_an_operator_that_is_wrong_fails(place, monkeypatch):
+    monkeypatch.setattr(fused, "code", lambda device: Broken)
+    found = operator._compare(place, "broken", torch.float32, r=4)
+    assert found.passed is False and "(D)" in found.value
+
+
+class Broken:
+    """The CPU's code with a wrong gradient of D."""
+
+    from denselora.adapter.fused.cpu import add, masks
+
+    add, masks = staticmethod(add), staticmethod(masks)
+
+    @staticmethod
+    def gradients(*args):
+        from denselora.adapter.fused.cpu import gradients
+
+        x, E, M, D = gradients(*args)
+        return x, E, M, 1.01 * D
+
+
+def test_the_rehearsal_runs_the_kernels(place, monkeypatch):
+    monkeypatch.setattr(fused, "code", lambda device: gpu)
+    assert operator._compare(place, "kernels", torch.bfloat16, tokens=1).passed
+
+
+def test_a_card_with_too_little_memory_is_said_and_skipped(place, monkeypatch):
+    monkeypatch.setattr(Place, "free_gib", lambda self: 0.3)
+    (found,) = shapes.loop(place)
+    assert found.passed is None and found.value.startswith("skipped: needs 8 GiB of free memory")
