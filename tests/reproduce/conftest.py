@@ -7,7 +7,7 @@ import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 
-from denselora.reproduce import plan as plan_module
+from denselora.reproduce import announce
 from denselora.reproduce import point as point_module
 from denselora.reproduce.point import Point
 from tests.conftest import ROOT
@@ -64,7 +64,7 @@ def ran(monkeypatch) -> list[str]:
         names.append(name)
         real(name, *arguments, **rest)
 
-    for module in (point_module, plan_module):
+    for module in (point_module, announce):
         monkeypatch.setattr(module, "run_script", run_script)
     return names
 

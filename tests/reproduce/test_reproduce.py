@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from denselora.reproduce import announce
 from denselora.reproduce import estimate as estimate_module
-from denselora.reproduce import plan as plan_module
 from denselora.reproduce import point as point_module
 from denselora.reproduce.estimate import estimate
 from denselora.results.record import read_records
-from denselora.training.trained import write_trained
+from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
 
 
@@ -79,14 +79,14 @@ def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, given, m
 
 def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders):
     monkeypatch.setitem(estimate_module.GPUS, "A100", (312, 0))
-    for module in (point_module, plan_module):
+    for module in (point_module, announce):
         monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
     _, out, _ = call("gpu=A100")
     assert "More than one A100 holds" in out
 
 
 def test_a_plan_names_the_modules_that_tell_its_runs_apart(call, monkeypatch):
-    for module in (point_module, plan_module):
+    for module in (point_module, announce):
         monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
     _, out, _ = call("adapter.target_modules=[q_proj],[up_proj,down_proj]")
     assert "adapter.target_modules=[q_proj] " in out

@@ -4,7 +4,7 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.reproduce.states import all_states, carried_out, note_plan, state_of
-from denselora.training.trained import write_trained
+from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.reproduce.tuning import best_learning_rate
-from denselora.training.trained import write_trained
+from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
 
 

@@ -15,7 +15,7 @@ import datasets
 import torch
 
 from denselora.training import checkpoint, outcome, run
-from denselora.training.folder import RunFolder
+from denselora.training.run_folder import RunFolder
 from tests.training.conftest import train_config
 
 

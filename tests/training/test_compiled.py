@@ -7,10 +7,9 @@ import torch
 from accelerate import Accelerator
 
 from denselora.errors import UserError
-from denselora.training.batches import Batches
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.loss import frozen_head, weighted_loss
-from tests.training.test_loss import ALL, Rows, model_for_training, trained_gradients
+from tests.training.global_batch import ALL, global_batch, model_for_training, trained_gradients
 
 
 @functools.cache
@@ -35,8 +34,7 @@ def step(compiled: bool, sizes: tuple[int, ...]):
     head = frozen_head(model)
     blocks = CompiledBlocks(model, 256) if compiled else None
     for pass_tokens in sizes:
-        batches = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0)
-        for batch in batches.at(0, pass_tokens).passes:
+        for batch in global_batch("micro_batch_mean").at(0, pass_tokens).passes:
             if blocks:
                 batch = blocks.padded(batch)
                 with blocks.watched(batch):
@@ -65,7 +63,7 @@ def test_what_would_compile_again_is_told(monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", without_compiler)
     model = model_for_training().train()
     blocks = CompiledBlocks(model, 256)
-    (batch,) = Batches(Rows(), [range(2)], "token_mean", 2, 1, 0).at(0, 32).passes
+    (batch,) = global_batch("token_mean", range(2)).at(0, 32).passes
     batch = blocks.padded(batch)
     for _ in range(2):
         with blocks.watched(batch):
@@ -84,7 +82,7 @@ def test_a_missing_compiler_is_told(monkeypatch):
 
 def test_padding_is_a_row_without_loss():
     model = model_for_training()
-    (batch,) = Batches(Rows(), [range(16)], "token_mean", 4, 1, 0).at(0, ALL).passes
+    (batch,) = global_batch("token_mean").at(0, ALL).passes
     padded = batch.padded(ALL + 7)
     assert padded.tokens == ALL + 7 == padded.starts[-1] == sum(padded.lengths)
     torch.testing.assert_close(weighted_loss(model, padded), weighted_loss(model, batch))

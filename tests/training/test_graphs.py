@@ -7,10 +7,9 @@ from accelerate import Accelerator
 from denselora.errors import UserError
 from denselora.training.attention import Rows as Layout
 from denselora.training.attention import arguments
-from denselora.training.batches import Batches
 from denselora.training.graphs import GraphedBlocks, check_graphs
 from denselora.training.loss import frozen_head, weighted_loss
-from tests.training.test_loss import Rows, model_for_training, trained_gradients
+from tests.training.global_batch import global_batch, model_for_training, trained_gradients
 
 gpu = pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -36,7 +35,7 @@ def step(graphs: bool, device="cpu", dtype=torch.float32, steps=1, pass_tokens=6
     model = model_for_training().to(device, dtype).train()
     head, losses = frozen_head(model), []
     blocks = GraphedBlocks(model, pass_tokens, 16, 40) if graphs else None
-    batches = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0)
+    batches = global_batch("micro_batch_mean")
     for _ in range(steps):
         model.zero_grad(set_to_none=True)
         torch.manual_seed(5)
@@ -68,7 +67,7 @@ def test_gradients_are_those_of_passes_that_are_not_recorded(unrecorded):
 
 def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):
     blocks = GraphedBlocks(model_for_training(), 60, 16, 40)
-    passes = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0).at(0, 60).passes
+    passes = global_batch("micro_batch_mean").at(0, 60).passes
     for batch in passes:
         padded = blocks.padded(batch)
         assert padded.tokens % 8 == 0 and padded.tokens - batch.tokens < 8
@@ -79,7 +78,7 @@ def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):
 def test_validation_and_other_callers_go_the_usual_way(unrecorded):
     model = model_for_training()
     blocks = GraphedBlocks(model, 60, 16, 40)
-    batch = Batches(Rows(), [range(16)], "micro_batch_mean", 4, 1, 0).at(0, 60).passes[0]
+    batch = global_batch("micro_batch_mean").at(0, 60).passes[0]
     with torch.no_grad():
         validation = weighted_loss(model.eval(), batch, None)
         assert weighted_loss(model.train(), batch, None) == validation

@@ -6,31 +6,16 @@ from torch.nn import functional as F
 
 from denselora.data.dataset import IGNORED, pack
 from denselora.training import loss as loss_module
-from denselora.training.attention import keep_rows_apart
-from denselora.training.batches import Batches, spread
+from denselora.training.batches import spread
 from denselora.training.loss import counted, frozen_head, row_weights, weighted_loss
 from tests.conftest import adapted_llama
-
-LENGTHS = (5, 9, 7, 12, 6, 6, 11, 8, 3, 10, 4, 9, 13, 7, 5, 8)
-ALL = sum(LENGTHS)
-
-
-class Rows:
-    """16 rows of different lengths, the first three tokens without loss."""
-
-    def __getitem__(self, number: int) -> dict[str, list[int]]:
-        ids = [(number * 31 + place * 17) % 128 for place in range(LENGTHS[number])]
-        return {"input_ids": ids, "labels": [IGNORED] * 3 + ids[3:]}
-
-
-def model_for_training():
-    model = adapted_llama()
-    assert keep_rows_apart(model.get_base_model())
-    return model
-
-
-def trained_gradients(model) -> dict[str, torch.Tensor]:
-    return {n: p.grad for n, p in model.named_parameters() if p.requires_grad}
+from tests.training.global_batch import (
+    ALL,
+    Rows,
+    global_batch,
+    model_for_training,
+    trained_gradients,
+)
 
 
 def gradients(reduction: str, pass_tokens: int, processes: int = 1, whole_logits: bool = False):
@@ -38,7 +23,7 @@ def gradients(reduction: str, pass_tokens: int, processes: int = 1, whole_logits
     model, total = model_for_training(), 0.0
     head = None if whole_logits else frozen_head(model)
     for process in range(processes):
-        batches = Batches(Rows(), [range(16)], reduction, 4, processes, process)
+        batches = global_batch(reduction, processes=processes, process=process)
         for batch in batches.at(0, pass_tokens).passes:
             loss = weighted_loss(model, batch, head)
             loss.backward()

@@ -19,10 +19,10 @@ from denselora.errors import UserError
 from denselora.results.change import read_change
 from denselora.results.record import Training
 from denselora.training import loop as loop_module
-from denselora.training.folder import RunFolder
 from denselora.training.health import Diverged
 from denselora.training.loop import Loop
 from denselora.training.run import train
+from denselora.training.run_folder import RunFolder
 from denselora.training.signals import STOPPED, Stopped
 from tests.training.conftest import train_config
 

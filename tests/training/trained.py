@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from denselora.training.trained import Trained
+from denselora.training.run_folder import Trained
 from tests.results.records import make_record
 
 

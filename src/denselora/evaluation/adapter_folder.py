@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
 from denselora.models import fingerprint, load_base, same_base
-from denselora.training.trained import Trained, read_trained
+from denselora.training.run_folder import Trained, read_trained
 
 
 def read_adapter(folder: Path) -> Trained | None:

@@ -34,7 +34,7 @@ from denselora.results.record import (
     write_record,
 )
 from denselora.tasks import benchmarks
-from denselora.training.folder import RunFolder
+from denselora.training.run_folder import RunFolder
 
 
 def record_evaluation(

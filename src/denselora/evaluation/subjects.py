@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import adapted, read_adapter, weights_hash
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
-from denselora.training.trained import Trained
+from denselora.training.run_folder import Trained
 
 GROUPS = ("model", "data", "protocol")
 

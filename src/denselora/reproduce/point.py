@@ -16,7 +16,7 @@ from denselora.reproduce.script import run_script
 from denselora.reproduce.states import carried_out, state_of
 from denselora.reproduce.tuning import best_learning_rate
 from denselora.results.record import RECORD
-from denselora.training.folder import RunFolder
+from denselora.training.run_folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
 OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")

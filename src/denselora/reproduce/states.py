@@ -14,7 +14,7 @@ from pathlib import Path
 from denselora.errors import UserError
 from denselora.files import writing
 from denselora.results.record import RECORD
-from denselora.training.folder import RunFolder
+from denselora.training.run_folder import RunFolder
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from denselora.errors import UserError
 from denselora.identity import SEEDS, same_but_for
-from denselora.training.trained import read_trained
+from denselora.training.run_folder import read_trained
 
 FREE = ("trainer.learning_rate", *SEEDS)
 

@@ -250,7 +250,12 @@ class Ours(Way):
         return None
 
     def backward(self, rows: list[dict[str, np.ndarray]]) -> int:
-        batches = Batches(rows, [range(ROWS)], "micro_batch_mean", MICRO_BATCH, 1, 0)
+        batches = Batches(
+            rows=rows,
+            schedule=[range(ROWS)],
+            reduction="micro_batch_mean",
+            micro_batch_size=MICRO_BATCH,
+        )
         columns = 0
         for one in batches.at(0, self.pass_tokens).passes:
             one = one.to(self.device)

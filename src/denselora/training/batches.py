@@ -19,11 +19,12 @@ class GlobalBatch:
     tokens: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batches:
     """The global batches of a run, for one of its processes.
 
-    The rows of a global batch are spread over passes by their lengths alone: their weights keep the
+    schedule: the rows of each step. reduction, micro_batch_size: see `loss.row_weights`. The rows
+    of a global batch are spread over passes by their lengths alone: their weights keep the
     protocol's loss as it is.
     """
 
@@ -31,8 +32,8 @@ class Batches:
     schedule: Schedule
     reduction: str
     micro_batch_size: int
-    processes: int
-    process: int
+    processes: int = 1
+    process: int = 0
 
     def at(self, step: int, pass_tokens: int) -> GlobalBatch:
         """The global batch of a step (from 0) in passes of so many tokens at most."""

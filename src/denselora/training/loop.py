@@ -1,7 +1,8 @@
 """The training loop: forward and backward over a global batch, clip, step, schedule."""
 
 import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -21,25 +22,24 @@ from denselora.training.settings import Settings
 from denselora.training.state import State
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Loop:
     """Goes from where `state.progress` stands to the last step.
 
-    validation: the held-out rows in batches, or none. log: takes each step's metrics. save: writes
-    a checkpoint of the present state. asked_to_stop: whether a signal has come. clock: seconds from
-    a fixed start. head: the frozen one, see `frozen_head`. blocks: the model's, if compiled or
+    steps: of the whole run. log: takes each step's metrics. save: writes a checkpoint of the
+    present state. asked_to_stop: whether a signal has come. validation: the held-out rows in
+    batches, or none. head: the frozen one, see `frozen_head`. blocks: the model's, if compiled or
     recorded; validation goes without.
     """
 
     state: State
     batches: Batches
-    validation: list[Batch]
     settings: Settings
     steps: int
     log: Callable[[dict], None]
     save: Callable[[], None]
     asked_to_stop: Callable[[], bool]
-    clock: Callable[[], float]
+    validation: Sequence[Batch] = ()
     head: nn.Module | None = None
     blocks: CompiledBlocks | GraphedBlocks | None = None
 
@@ -49,7 +49,7 @@ class Loop:
         Raises Diverged after `max_skipped_steps` in a row without a finite loss and gradient.
         """
         accelerator, progress = self.state.accelerator, self.state.progress
-        began = self.clock() - progress.seconds
+        began = time.perf_counter() - progress.seconds
         stopping = False
         self.state.model.train()
         with tqdm(
@@ -64,7 +64,7 @@ class Loop:
                 metrics = {"step": progress.step + 1} | self._update(loss)
                 progress.step += 1
                 progress.tokens += batch.tokens
-                progress.seconds = self.clock() - began
+                progress.seconds = time.perf_counter() - began
 
                 last = progress.step == self.steps
                 improved = False
@@ -113,9 +113,9 @@ class Loop:
         """
         accelerator, progress = self.state.accelerator, self.state.progress
         while True:
-            started = self.clock()
+            started = time.perf_counter()
             batch = self.batches.at(progress.step, progress.pass_tokens)
-            progress.data_seconds += self.clock() - started
+            progress.data_seconds += time.perf_counter() - started
             try:
                 return self._accumulate(batch.passes), batch
             except RuntimeError as error:

@@ -11,14 +11,13 @@ from accelerate.utils import gather_object
 
 from denselora import provenance
 from denselora.results.record import Device, Git, Method, Protocol, Training
-from denselora.training.folder import RunFolder
 from denselora.training.health import Diverged, collapse
 from denselora.training.job import Job
+from denselora.training.run_folder import RunFolder, Trained
 from denselora.training.state import Progress
-from denselora.training.trained import Trained
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """base: `models.fingerprint` of it. method: as `methods.describe` gives it. rows: trained on.
 

@@ -5,11 +5,14 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
+from datasets import Dataset
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
-from denselora.data.dataset import TrainingSet, pack
-from denselora.data.order import Schedule
+from denselora.data.dataset import TrainingSet, pack, tokenise
+from denselora.data.order import Schedule, shuffled
+from denselora.data.subset import subset
+from denselora.errors import UserError
 from denselora.methods import attach, describe
 from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
@@ -21,15 +24,56 @@ QUANTISED_BYTES = {"nf4": 0.52, "int8": 1.0}
 OPTIMIZER_BYTES = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A run's size. steps: of the whole run. accumulation: micro-batches per process and step."""
+    """A run's rows and steps.
+
+    rows: to train on. held_out: to validate on. schedule: the rows of each step. steps: of the
+    whole run. accumulation: micro-batches per process and step.
+    """
 
     job: Job
     rows: TrainingSet
+    held_out: TrainingSet | None
+    schedule: Schedule
     steps: int
     accumulation: int
     processes: int
+
+    @classmethod
+    def of(
+        cls, job: Job, raw: Dataset, tokenizer: PreTrainedTokenizerBase, processes: int
+    ) -> "Plan":
+        """For the rows of the training file; seed_data alone decides about them.
+
+        Raises UserError if too few are left, or the batch can't be shared out among the processes.
+        """
+        settings, seed = job.settings, job.config["seed_data"]
+        accumulation = settings.accumulation(processes)
+        if settings.validation_rows >= len(raw):
+            raise UserError(
+                f"trainer.validation_rows={settings.validation_rows} leaves nothing to train on: "
+                f"{job.train_file} has {len(raw)} rows; lower it"
+            )
+        order = shuffled(len(raw), seed, "validation")
+        held_out = sorted(order[: settings.validation_rows])
+        part = {key: job.config["data"][key] for key in ("fraction", "n_train", "balanced")}
+        numbers = sorted(subset(order[settings.validation_rows :], raw["instruction"][:], **part))
+        steps = settings.steps(len(numbers))
+        schedule = Schedule(numbers, seed, settings.global_batch_size)
+
+        def encoded(numbers: list[int]) -> TrainingSet:
+            return tokenise(raw, numbers, tokenizer, job.protocol, str(job.train_file))
+
+        return cls(
+            job=job,
+            rows=encoded(schedule.used(steps)),
+            held_out=encoded(held_out) if held_out else None,
+            schedule=schedule,
+            steps=steps,
+            accumulation=accumulation,
+            processes=processes,
+        )
 
     def print(self, method: dict[str, Any], start: int) -> None:
         """Three lines: the run, its parameters, its rows and steps.
@@ -50,13 +94,14 @@ class Plan:
         )
 
 
-def print_dry_run(plan: Plan, schedule: Schedule, model: nn.Module, dtype: torch.dtype) -> None:
+def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
     """The plan, and what needs the rows' lengths: tokens and memory.
 
     model: on the meta device, see `empty_model`.
     """
     plan.print(describe(model, plan.job.config["adapter"]), start=0)
-    lengths = [plan.rows.lengths[number] for step in range(plan.steps) for number in schedule[step]]
+    numbers = [number for step in range(plan.steps) for number in plan.schedule[step]]
+    lengths = [plan.rows.lengths[number] for number in numbers]
     longest = max(lengths)
     sizes = memory(plan.job, model, longest, dtype, plan.processes)
     gib = {name: size / 2**30 for name, size in sizes.items()}

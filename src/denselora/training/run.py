@@ -1,6 +1,5 @@
 """One training run, from resolved config to adapter folder."""
 
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -15,8 +14,6 @@ from transformers import get_linear_schedule_with_warmup
 
 from denselora import provenance
 from denselora.adapter import use_fused
-from denselora.data.dataset import TrainingSet
-from denselora.data.order import Schedule
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.methods import attach, describe
@@ -24,11 +21,9 @@ from denselora.models import check_access, fingerprint, load_base, load_tokenize
 from denselora.training.adalora import RankBudget
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
-from denselora.training.change import matrices, write_run_change
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
-from denselora.training.folder import RunFolder
 from denselora.training.graphs import GraphedBlocks, check_graphs
 from denselora.training.health import Diverged
 from denselora.training.job import Job
@@ -37,11 +32,17 @@ from denselora.training.loss import frozen_head
 from denselora.training.optimizer import build_optimizer, check_optimizer
 from denselora.training.outcome import Outcome
 from denselora.training.plan import Plan, empty_model, print_dry_run
-from denselora.training.rows import prepare_rows
+from denselora.training.run_folder import RunFolder
 from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
 from denselora.training.tracker import start_tracker
-from denselora.training.weights import gathered_weights, load_weights, save_weights
+from denselora.training.weights import (
+    gathered_weights,
+    load_weights,
+    matrices,
+    save_weights,
+    write_run_change,
+)
 
 
 def train(cfg: DictConfig) -> Path | None:
@@ -70,14 +71,12 @@ def train(cfg: DictConfig) -> Path | None:
     # 2. The processes, their device and precision; the rows and their order.
     accelerator, dtype = start_accelerator(job)
     check_optimizer(settings.optimizer, accelerator.device)
-    accumulation = settings.accumulation(accelerator.num_processes)
     tokenizer = load_tokenizer(job.config["model"]["path"])
     with accelerator.main_process_first():
-        rows, held_out, schedule, steps = prepare_rows(job, raw, tokenizer)
-    plan = Plan(job, rows, steps, accumulation, accelerator.num_processes)
+        plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
     if dry_run:
         if accelerator.is_main_process:
-            print_dry_run(plan, schedule, empty_model(job, steps), dtype)
+            print_dry_run(plan, empty_model(job, plan.steps), dtype)
         return None
     if settings.compile:
         check_compiler(accelerator)
@@ -88,22 +87,19 @@ def train(cfg: DictConfig) -> Path | None:
         at_end.push(partial(_end, accelerator))
         stop = at_end.enter_context(asked_to_stop())
         at_end.enter_context(use_fused(settings.fused))
-        _fine_tune(job, folder, accelerator, dtype, plan, held_out, schedule, stop)
+        _fine_tune(plan, folder, accelerator, dtype, stop)
     return folder.adapter
 
 
 def _fine_tune(
-    job: Job,
+    plan: Plan,
     folder: RunFolder,
     accelerator: Accelerator,
     dtype: torch.dtype,
-    plan: Plan,
-    held_out: TrainingSet | None,
-    schedule: Schedule,
     stop: Callable[[], bool],
 ) -> None:
     """Load, attach, train, save. A function of its own, so that `_end` finds nothing of it left."""
-    settings, rows, steps = job.settings, plan.rows, plan.steps
+    job, settings, steps = plan.job, plan.job.settings, plan.steps
     # 3. One seed, set before model and adapter exist.
     set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
     base = load_base(
@@ -127,7 +123,7 @@ def _fine_tune(
     if settings.compile:
         blocks = CompiledBlocks(model, settings.pass_tokens)
     elif settings.cuda_graphs:
-        longest = max(rows.lengths.values())
+        longest = max(plan.rows.lengths.values())
         blocks = GraphedBlocks(model, settings.pass_tokens, settings.global_batch_size, longest)
 
     # 4. Where the run goes on; the folder, with the resolved config in it before step one.
@@ -150,8 +146,14 @@ def _fine_tune(
     scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     progress = Progress(pass_tokens=pass_tokens)
-    budget = RankBudget.of(model, accelerator)
-    state = State(accelerator, prepared, optimizer, scheduler, progress, budget)
+    state = State(
+        accelerator=accelerator,
+        model=prepared,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        progress=progress,
+        budget=RankBudget.of(model, accelerator),
+    )
     set_seed(job.config["seed"], device_specific=True)
     if saved:
         state.restore(saved, resumed)
@@ -175,16 +177,34 @@ def _fine_tune(
                 keep_too=progress.best_step,
             )
 
-    outcome = Outcome(job, folder, accelerator, base_fingerprint, method, len(rows), progress)
-    batches = Batches(
-        rows, schedule, job.protocol.loss_reduction, settings.micro_batch_size,
-        accelerator.num_processes, accelerator.process_index,
-    )  # fmt: skip
-    validation = validation_batches(held_out, pass_tokens) if held_out else []
     loop = Loop(
-        state, batches, validation, settings, steps, log, save, stop, time.perf_counter, head,
-        blocks,
-    )  # fmt: skip
+        state=state,
+        batches=Batches(
+            rows=plan.rows,
+            schedule=plan.schedule,
+            reduction=job.protocol.loss_reduction,
+            micro_batch_size=settings.micro_batch_size,
+            processes=accelerator.num_processes,
+            process=accelerator.process_index,
+        ),
+        settings=settings,
+        steps=steps,
+        log=log,
+        save=save,
+        asked_to_stop=stop,
+        validation=validation_batches(plan.held_out, pass_tokens) if plan.held_out else (),
+        head=head,
+        blocks=blocks,
+    )
+    outcome = Outcome(
+        job=job,
+        folder=folder,
+        accelerator=accelerator,
+        base=base_fingerprint,
+        method=method,
+        rows=len(plan.rows),
+        progress=progress,
+    )
     try:
         stopped = loop.run()
     except Diverged as error:

@@ -41,7 +41,7 @@ class Progress:
     best_validation_loss_nats: float | None = None
 
 
-@dataclass
+@dataclass(kw_only=True)
 class State:
     """The moving parts of a run, prepared by the accelerator."""
 

@@ -1,14 +1,26 @@
-"""Saving and loading what was trained: an adapter folder by PEFT, or a whole model."""
+"""What was trained, an adapter by PEFT or a whole model: saved, loaded, and how far it moved."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import torch
 from accelerate import Accelerator, DistributedType
 from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
+from denselora.results.change import write_change
+
+PER_LAYER = re.compile(
+    r"\.(?P<layer>\d+)\.(?:\w+\.)*(?P<module>\w+)\.(?P<part>denselora_core|lora_A|lora_B)\.weight$"
+)
+SHARED = re.compile(r"denselora_(?P<part>encoder|decoder)\.(?P<module>\w+)\.weight$")
+LETTERS = {
+    "denselora_core": "M", "lora_A": "A", "lora_B": "B", "encoder": "E", "decoder": "D",
+}  # fmt: skip
 
 
 def gathered_weights(accelerator: Accelerator, model: nn.Module) -> dict[str, torch.Tensor] | None:
@@ -47,3 +59,28 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     else:
         model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
         model.tie_weights()
+
+
+def matrices(model: nn.Module) -> dict[str, np.ndarray]:
+    """A copy of the adapter's matrices by their names in a summary of change; {} without any."""
+    if not isinstance(model, peft.PeftModel):
+        return {}
+    return _named(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
+
+
+def write_run_change(path: Path, start: dict[str, np.ndarray], adapter: Path) -> None:
+    """Write how far the weights of an adapter folder are from where they started."""
+    write_change(path, start, _named(load_file(adapter / "adapter_model.safetensors")))
+
+
+def _named(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    named = {}
+    for key, tensor in tensors.items():
+        if found := PER_LAYER.search(key):
+            name = f"{LETTERS[found['part']]}.{found['layer']}.{found['module']}"
+        elif found := SHARED.search(key):
+            name = f"{LETTERS[found['part']]}.{found['module']}"
+        else:
+            continue
+        named[name] = tensor.detach().float().cpu().numpy().copy()
+    return named

@@ -4,7 +4,6 @@ It goes through the same loop as fine-tuning. A row is one document: packed rows
 also sees the documents before its own, took several times as long to learn the first fact.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +155,11 @@ def pretrain(
         load_weights(model, resumed)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     state = State(
-        accelerator,
-        prepared,
-        optimizer,
-        scheduler,
-        Progress(pass_tokens=settings.pass_tokens),
+        accelerator=accelerator,
+        model=prepared,
+        optimizer=optimizer,
+        scheduler=scheduler,
+        progress=Progress(pass_tokens=settings.pass_tokens),
     )
     losses: list[float] = []
     if saved:
@@ -172,13 +171,22 @@ def pretrain(
         checkpoints.save(state.progress.step, lambda to: save_weights(model, to), content)
 
     schedule = InOrder(range(len(rows)), 0, settings.global_batch_size)
-    batches = Batches(rows, schedule, "token_mean", settings.micro_batch_size, 1, 0)
+    batches = Batches(
+        rows=rows,
+        schedule=schedule,
+        reduction="token_mean",
+        micro_batch_size=settings.micro_batch_size,
+    )
     with asked_to_stop() as stop:
         loop = Loop(
-            state, batches, [], settings, steps,
-            lambda metrics: losses.append(metrics["loss_nats"]),
-            save, stop, time.perf_counter,
-        )  # fmt: skip
+            state=state,
+            batches=batches,
+            settings=settings,
+            steps=steps,
+            log=lambda metrics: losses.append(metrics["loss_nats"]),
+            save=save,
+            asked_to_stop=stop,
+        )
         if loop.run():
             raise Stopped(state.progress.step, folder, tell=True)
     last = losses[-max(1, steps // 50) :]

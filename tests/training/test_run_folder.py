@@ -3,7 +3,7 @@ import json
 import pytest
 
 from denselora.errors import UserError
-from denselora.training.trained import TRAINING, read_trained, write_trained
+from denselora.training.run_folder import TRAINING, read_trained, write_trained
 from tests.training.trained import make_trained
 
 
