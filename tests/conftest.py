@@ -14,9 +14,8 @@ from peft import PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from denselora import DenseLoraConfig
+from tests import ROOT
 from tests.tiny import write_data, write_model
-
-ROOT = Path(__file__).parents[1]
 
 # Narrow and grouped-query, so that q_proj, k_proj, up_proj and down_proj all differ in shape.
 TINY = {

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 from accelerate import init_empty_weights
 from hydra import compose, initialize_config_dir
@@ -8,6 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from denselora.configs import CONFIGS, composed
 from denselora.identity import run_id
 from denselora.methods import attach
 from denselora.models import count_parameters
@@ -15,17 +14,14 @@ from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 from tests.conftest import tiny_llama
 
-CONFIGS = Path(__file__).parents[1] / "configs"
-
 
 def choices(group: str) -> list[str]:
     files = (CONFIGS / group).rglob("*.yaml")
     return sorted(str(file.relative_to(CONFIGS / group).with_suffix("")) for file in files)
 
 
-def composed(name: str, *overrides: str) -> dict:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return OmegaConf.to_container(compose(name, list(overrides)), resolve=True)
+def resolved(name: str, *overrides: str) -> dict:
+    return OmegaConf.to_container(composed(name, overrides), resolve=True)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +30,7 @@ def composed(name: str, *overrides: str) -> dict:
 )
 def test_every_choice_composes_and_is_named_after_its_file(group, choice):
     path = ["data.path=somewhere"] if choice == "local" else []
-    config = composed("train", f"{group}={choice}", *path)[group]
+    config = resolved("train", f"{group}={choice}", *path)[group]
     assert group == "trainer" or config["name"] == choice
 
 
@@ -73,8 +69,7 @@ def test_every_run_of_every_experiment_can_run(experiment):
 )  # fmt: skip
 def test_table_1_trains_as_many_parameters_as_the_formula_says(name, trainable):
     """On LLaMA3-8B's shapes, without weights."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        adapter = compose("train", [f"experiment=table1/{name}", "model=llama3_8b"]).adapter
+    adapter = composed("train", [f"experiment=table1/{name}", "model=llama3_8b"]).adapter
     shapes = LlamaConfig(
         hidden_size=4096, intermediate_size=14336, num_attention_heads=32, num_key_value_heads=8,
         num_hidden_layers=32, vocab_size=128256,
@@ -103,18 +98,18 @@ def test_table_1_trains_as_many_parameters_as_the_formula_says(name, trainable):
 )
 def test_a_row_of_table_1_keeps_its_run_ids(row, options, named):
     """So that a run that was made before is found again."""
-    assert run_id(composed("train", f"experiment=table1/{row}", *options)) == named
+    assert run_id(resolved("train", f"experiment=table1/{row}", *options)) == named
 
 
 @pytest.mark.parametrize("name", ["evaluate", "tables", "reproduce"])
 def test_the_other_entry_points_compose(name):
-    assert composed(name)
+    assert resolved(name)
 
 
 @pytest.mark.parametrize(
     "adapter, field", [("denselora", "denselora_alpha"), ("lora", "lora_alpha")]
 )
 def test_alpha_follows_r_unless_it_is_given(adapter, field):
-    assert composed("train", f"adapter={adapter}", "adapter.r=8")["adapter"]["peft"][field] == 16
-    given = composed("train", f"adapter={adapter}", "adapter.r=8", "adapter.alpha=4")
+    assert resolved("train", f"adapter={adapter}", "adapter.r=8")["adapter"]["peft"][field] == 16
+    given = resolved("train", f"adapter={adapter}", "adapter.r=8", "adapter.alpha=4")
     assert given["adapter"]["peft"][field] == 4

@@ -1,6 +1,3 @@
-import pytest
-from omegaconf import OmegaConf
-
 from denselora.identity import (
     PLACE,
     SEEDS,
@@ -11,7 +8,7 @@ from denselora.identity import (
     same_but_for,
 )
 from denselora.results.record import read_records
-from tests.configs import ROOT, compose
+from tests import ROOT
 
 CONFIG = {
     "model": {"name": "tiny"},
@@ -73,16 +70,3 @@ def test_the_records_have_the_ids_of_their_configs():
     records = [record for record in read_records(ROOT / "results") if record.config]
     assert records
     assert all(record.run_id.startswith(run_id(record.config)) for record in records)
-
-
-@pytest.mark.parametrize(
-    "options, expected",
-    [
-        ([], "mini-denselora-r16-mini-clean-s42-9d403b26"),
-        (["adapter=lora", "seed=43"], "mini-lora-r32-mini-clean-s43-082c9330"),
-        (["adapter=full"], "mini-full-mini-clean-s42-22807907"),
-        (["adapter=adalora"], "mini-adalora-r32-mini-clean-s42-43fb70c2"),
-    ],
-)
-def test_the_same_options_give_the_ids_that_the_records_have(options, expected):
-    assert run_id(OmegaConf.to_container(compose("train", *options), resolve=True)) == expected

@@ -1,13 +1,11 @@
 """The embedded world, fine-tuned for a minute: what `make demo` shows, in small."""
 
-from pathlib import Path
-
 import pytest
 
 from denselora.results.record import read_record
 from denselora.tasks import COMMONSENSE
+from tests import ROOT
 
-ROOT = Path(__file__).parents[1]
 CHANCE = sum(task.chance for task in COMMONSENSE) / len(COMMONSENSE)
 
 

@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.configs import ROOT
+from tests import ROOT
 
 MIB = 2**20
 

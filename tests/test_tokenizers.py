@@ -18,8 +18,7 @@ from denselora.errors import UserError
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
 from denselora.tasks import COMMONSENSE
-from tests import stand_ins
-from tests.conftest import ROOT
+from tests import ROOT, stand_ins
 
 REAL = ROOT / "data/models/tokenizers"
 FAMILIES = ("smollm2", "llama3", "llama2")

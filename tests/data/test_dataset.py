@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from denselora.configs import composed
 from denselora.data.dataset import IGNORED, cache_key, encode, pack, tokenise
 from denselora.errors import UserError
 from denselora.protocol import Protocol
-from tests.training.conftest import CONFIGS, word_tokenizer
+from tests.training.conftest import word_tokenizer
 
 ROW = {"instruction": "is one even ?", "input": "", "output": "the answer is false", "answer": ""}
 PREAMBLE = (
@@ -34,8 +34,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def protocol(name: str, **changes) -> Protocol:
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        config = OmegaConf.to_container(compose("train", [f"protocol={name}"]).protocol)
+    config = OmegaConf.to_container(composed("train", [f"protocol={name}"]).protocol)
     return replace(Protocol.from_config(config), **changes)
 
 

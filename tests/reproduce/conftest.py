@@ -10,7 +10,7 @@ from hydra import initialize_config_dir
 from denselora.reproduce import announce
 from denselora.reproduce import point as point_module
 from denselora.reproduce.point import Point
-from tests.conftest import ROOT
+from tests import ROOT
 
 
 @dataclass

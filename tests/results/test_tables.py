@@ -13,10 +13,9 @@ from denselora.results.figures import write_figures
 from denselora.results.published import read_published
 from denselora.results.record import read_records
 from denselora.results.tables import print_table, write_tables
+from tests import ROOT
 from tests.results.records import make_record, save
 from tests.results.test_published import PUBLISHED
-
-ROOT = Path(__file__).parents[2]
 
 
 def tables(tmp_path, *records) -> dict[str, str]:

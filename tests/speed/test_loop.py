@@ -6,7 +6,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from denselora.speed import loop
-from tests.conftest import ROOT, TINY
+from tests import ROOT
+from tests.conftest import TINY
 
 
 @pytest.fixture(scope="module")

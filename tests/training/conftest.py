@@ -5,14 +5,12 @@ from pathlib import Path
 
 import datasets
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from denselora.configs import composed
 from tests.conftest import tiny_llama
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def write_rows(folder: Path, count: int = 28) -> None:
@@ -53,24 +51,23 @@ def write_workplace(folder: Path) -> None:
 
 def train_config(workplace: Path, *overrides: str) -> DictConfig:
     """Six steps of 4 rows (2 × 2), checkpoints and validation every second one."""
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        return compose(
-            "train",
-            [
-                f"model.path={workplace / 'base'}",
-                "data=local",
-                f"data.path={workplace / 'data'}",
-                "trainer.max_steps=6",
-                "trainer.global_batch_size=4",
-                "trainer.micro_batch_size=2",
-                "trainer.learning_rate=0.02",
-                "trainer.warmup_steps=1",
-                "trainer.validation_rows=4",
-                "trainer.eval_steps=2",
-                "trainer.save_steps=2",
-                *overrides,
-            ],
-        )
+    return composed(
+        "train",
+        [
+            f"model.path={workplace / 'base'}",
+            "data=local",
+            f"data.path={workplace / 'data'}",
+            "trainer.max_steps=6",
+            "trainer.global_batch_size=4",
+            "trainer.micro_batch_size=2",
+            "trainer.learning_rate=0.02",
+            "trainer.warmup_steps=1",
+            "trainer.validation_rows=4",
+            "trainer.eval_steps=2",
+            "trainer.save_steps=2",
+            *overrides,
+        ],
+    )
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import ROOT
 from tests.training.kill_points import MOMENTS
-
-ROOT = Path(__file__).parents[2]
 
 
 def lines(run: Path) -> list[dict]:

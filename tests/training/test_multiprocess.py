@@ -11,8 +11,8 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from tests.training.conftest import CONFIGS
-from tests.training.test_kill import ROOT
+from denselora.configs import CONFIGS
+from tests import ROOT
 
 pytestmark = pytest.mark.multiprocess
 

@@ -3,9 +3,9 @@
 import pytest
 from omegaconf import OmegaConf
 
+from denselora.configs import CONFIGS
 from denselora.errors import UserError
 from denselora.training.settings import Settings
-from tests.training.conftest import CONFIGS
 
 
 def settings(**changes) -> Settings:
