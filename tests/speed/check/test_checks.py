@@ -6,14 +6,14 @@ from omegaconf import OmegaConf
 
 from denselora.adapter.fused import gpu
 from denselora.adapter.fused import operator as fused
+from denselora.configs import composed
 from denselora.speed.check import answers, card, operator, passes, shapes
 from denselora.speed.check.finding import Place
-from tests.configs import compose
 
 
 @pytest.fixture(scope="module")
 def place():
-    config = OmegaConf.to_container(compose("check_gpu"), resolve=True)
+    config = OmegaConf.to_container(composed("check_gpu"), resolve=True)
     return Place("cpu", config["sizes"]["cpu"], config)
 
 
