@@ -5,7 +5,7 @@ from denselora.results.predictions import count
 from denselora.tasks import benchmark
 
 
-def test_recount_tells_rows_that_are_judged_otherwise_now(paper, tmp_path):
+def test_rows_that_are_judged_otherwise_now_are_counted(paper, tmp_path):
     row = {"id": 0, "prompt_hash": "", "raw": "true", "parsed": "true", "gold": "true"}
     rows = [row | {"correct": True}, row | {"id": 1, "raw": "false", "correct": True}]
     file = tmp_path / "boolq.jsonl"

@@ -1,4 +1,4 @@
-"""The commands: figures shown, failures told, predictions recounted."""
+"""The commands: figures shown, failures reported, predictions recounted."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_recount_leaves_out_test_rows_that_the_training_file_holds(
     assert f"{len(rows) - 3} of {len(rows)}" in shown
 
 
-def test_recount_of_no_evaluation_is_told_in_one_line(script, tmp_path):
+def test_recount_of_no_evaluation_is_reported_in_one_line(script, tmp_path):
     code, _, err = script("recount", f"folders=[{tmp_path}]")
     assert code == 2 and err.strip().startswith("error: folders:")
 

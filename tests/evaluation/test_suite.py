@@ -230,7 +230,7 @@ def test_an_adapter_of_another_version_is_refused_before_anything_is_computed(
     assert not (tmp_path / "out").exists()
 
 
-def test_recounting_tells_a_changed_file(where, tmp_path):
+def test_recounting_reports_a_changed_file(where, tmp_path):
     evaluate(*where)
     file = tmp_path / "out" / "boolq.jsonl"
     lines = [json.loads(line) for line in file.open()]

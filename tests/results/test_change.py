@@ -24,7 +24,7 @@ def test_long_sides_are_averaged_over_neighbours(shape):
         assert small[i, j] == pytest.approx(block.mean())
 
 
-def test_file_that_is_no_summary_is_told(tmp_path):
+def test_file_that_is_no_summary_is_reported(tmp_path):
     path = tmp_path / "change.npz"
     path.write_text("hello")
     with pytest.raises(UserError, match=r"change\.npz: not a summary of change"):

@@ -65,7 +65,7 @@ def test_parameters_are_set_against_the_tables_averages(published):
     assert legend(axes) == ["LoRA", "DenseLoRA", "Base", "chance"]
 
 
-def test_a_base_far_below_is_told_and_not_drawn(published):
+def test_a_base_far_below_is_named_and_not_drawn(published):
     records = [make_record("none", correct=0.0), make_record("lora"), make_record(correct=0.6)]
     (axes,) = draw_parameters(block_of(*records), published).axes
     assert "Base" not in legend(axes)

@@ -37,7 +37,7 @@ def test_other_prompts_are_refused(tmp_path, change):
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"id": 1}'])
-def test_bad_row_is_told_with_file_and_line(tmp_path, line):
+def test_bad_row_is_reported_with_file_and_line(tmp_path, line):
     path = write(tmp_path / "a.jsonl", [prediction(0, True)])
     path.write_text(path.read_text() + line + "\n")
     with pytest.raises(UserError, match=r"a\.jsonl: line 2 "):

@@ -31,24 +31,24 @@ def test_complete_published_rows_average_to_what_they_print():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
         ({"trust": "rumour"}, "commonsense.rows.0.trust"),
         ({"cells": [1.0]}, "commonsense: LoRA r=32"),
         ({"colour": "red"}, "commonsense.rows.0.colour"),
     ],
 )
-def test_fault_is_told_with_file_and_key(tmp_path, change, told):
+def test_fault_is_reported_with_file_and_key(tmp_path, change, expected):
     content = yaml.safe_load(PUBLISHED.read_text())
     content["commonsense"]["rows"][0] |= change
     path = tmp_path / "published.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError) as error:
         read_published(path)
-    assert str(error.value).startswith(f"{path}: {told}")
+    assert str(error.value).startswith(f"{path}: {expected}")
 
 
-def test_missing_or_broken_file_is_told(tmp_path):
+def test_missing_or_broken_file_is_reported(tmp_path):
     path = tmp_path / "published.yaml"
     with pytest.raises(UserError, match=r"published\.yaml: cannot be read"):
         read_published(path)

@@ -48,7 +48,7 @@ def put(content, *keys, value):
 
 
 @pytest.mark.parametrize(
-    ("keys", "value", "told"),
+    ("keys", "value", "expected"),
     [
         (["schema"], 2, "schema"),
         (["seed"], "0", "seed"),
@@ -65,7 +65,7 @@ def put(content, *keys, value):
         (["comment"], "hello", "comment"),
     ],
 )
-def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
+def test_fault_is_reported_with_file_and_key(tmp_path, keys, value, expected):
     save(tmp_path, make_record(run_id="a"))
     path = tmp_path / "runs" / "a" / "record.json"
     content = json.loads(path.read_text())
@@ -73,11 +73,11 @@ def test_fault_is_told_with_file_and_key(tmp_path, keys, value, told):
     path.write_text(json.dumps(content))
     with pytest.raises(UserError) as error:
         read_record(path)
-    assert str(error.value).startswith(f"{path}: {told}")
+    assert str(error.value).startswith(f"{path}: {expected}")
     assert "\n" not in str(error.value)
 
 
-def test_missing_key_is_told(tmp_path):
+def test_missing_key_is_reported(tmp_path):
     save(tmp_path, make_record(run_id="a"))
     path = tmp_path / "runs" / "a" / "record.json"
     content = json.loads(path.read_text())
@@ -88,7 +88,7 @@ def test_missing_key_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]"])
-def test_file_that_is_no_record_is_told(tmp_path, text):
+def test_file_that_is_no_record_is_reported(tmp_path, text):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"a\.json: "):
@@ -102,7 +102,7 @@ def test_record_that_cannot_be_written_leaves_nothing_behind(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
-def test_folder_that_is_a_file_is_told(tmp_path):
+def test_folder_that_is_a_file_is_reported(tmp_path):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match="can't be written"):
         write_record(make_record(), tmp_path / "runs" / "a" / "record.json")

@@ -62,7 +62,7 @@ def test_the_usual_value_is_the_most_common_one_and_ties_are_broken_beside():
     assert usual_values(settings[1:], [{"a": "2"}], ["a"]) == {"a": "2"}
 
 
-def test_a_searched_number_is_told_in_three_digits():
+def test_a_searched_number_has_three_digits():
     searched = {"trainer.learning_rate": "0.00020059560245279644", "adapter.alpha": "32"}
     assert in_words(searched, searched) == "learning_rate=0.000201, alpha=32"
     assert in_words({"learning_rate": "1.2345e-05"}, ["learning_rate"]) == "learning_rate=1.23e-05"

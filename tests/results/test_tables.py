@@ -147,7 +147,7 @@ def test_insignificant_difference_is_marked(tmp_path):
     assert "ns: not significant" in text
 
 
-def test_untested_difference_is_told(tmp_path):
+def test_untested_difference_is_reported(tmp_path):
     text = tables(tmp_path, make_record("lora"), make_record())["commonsense.md"]
     assert markdown_rows(text, "SmolLM2")[1]["Δ LoRA"] == "+0.0"
     assert "1 of 1 differences untested" in text
@@ -232,7 +232,7 @@ def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(res
     assert made_files(results) == made
 
 
-def test_script_tells_a_bad_record_in_one_line_and_writes_nothing(results):
+def test_script_reports_a_bad_record_in_one_line_and_writes_nothing(results):
     (results / "runs" / "broken").mkdir()
     (results / "runs" / "broken" / "record.json").write_text("{")
     before = sorted(results.iterdir())

@@ -24,8 +24,8 @@ def test_cell_leads_to_its_records_and_predictions(records, tmp_path):
         str(tmp_path / "runs" / "b" / "record.json"),
         str(tmp_path / "runs" / "c" / "record.json"),
     ]
-    (told,) = [line for line in lines if "14 of 20 right = 70.0 %" in line]
-    assert told.endswith(str(tmp_path / "runs" / "b" / "predictions.parquet"))
+    (shown,) = [line for line in lines if "14 of 20 right = 70.0 %" in line]
+    assert shown.endswith(str(tmp_path / "runs" / "b" / "predictions.parquet"))
     assert not any("PIQA" in line for line in lines)
 
 
@@ -37,29 +37,29 @@ def test_benchmark_is_tested_against_lora_row_by_row(tmp_path):
     assert "only this one right 6, only LoRA 0, McNemar p = 0.031" in line
 
 
-def test_without_a_benchmark_the_whole_row_is_told(records):
+def test_without_a_benchmark_the_whole_row_is_shown(records):
     lines = trace(records, "c")
     assert sum("of 20 right" in line for line in lines) == 8
     assert lines[-1].startswith("  average: 60.0 %")
 
 
-def test_predictions_that_are_not_there_are_told(tmp_path):
+def test_predictions_that_are_not_there_are_reported(tmp_path):
     save(tmp_path, make_record(run_id="b"))
     assert (
         "predictions.parquet (not among the results)" in trace(read_records(tmp_path), "BoolQ")[2]
     )
 
 
-def test_unknown_word_is_told_with_the_known_ones(records):
+def test_unknown_word_is_reported_with_the_known_ones(records):
     with pytest.raises(UserError, match=r"no record has 'vera'; known are .*denselora.*r16"):
         trace(records, "VeRA BoolQ")
 
 
-def test_words_that_no_record_has_together_are_told(records):
+def test_words_that_no_record_has_together_are_reported(records):
     with pytest.raises(UserError, match="no record has all of lora, seed1"):
         trace(records, "LoRA seed=1")
 
 
-def test_empty_results_are_told():
+def test_empty_results_are_reported():
     with pytest.raises(UserError, match="no record"):
         trace([], "LoRA")

@@ -20,7 +20,7 @@ from denselora.results.setting import (
 )
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
 
-# what a table's columns tell of a setting
+# what a table's columns show of a setting
 SHOWN = {"r", "train_rows"}
 
 
@@ -263,18 +263,18 @@ def _with_remark(row: Row, rows: list[Row]) -> Row:
     settings = [other.setting for other in own]
     keys = [key for key in differing_keys(settings) if key not in SHOWN]
     usual = usual_values(settings, [other.setting for other in rows], keys)
-    told = [key for key in keys if row.setting.get(key, MISSING) != usual.get(key)]
-    if told:
-        varied = told[0].rsplit(".", 1)[-1]
+    unusual = [key for key in keys if row.setting.get(key, MISSING) != usual.get(key)]
+    if unusual:
+        varied = unusual[0].rsplit(".", 1)[-1]
     else:
         trained = [other for other in rows if other.train_rows]
         varied = "" if row in of_usual_size(trained) or not row.train_rows else "training rows"
     return replace(
         row,
-        remark=in_words(row.setting, told),
+        remark=in_words(row.setting, unusual),
         usual=in_words(usual, usual),
         varied=varied,
-        is_variant=any(key.rsplit(".", 1)[-1] != "learning_rate" for key in told),
+        is_variant=any(key.rsplit(".", 1)[-1] != "learning_rate" for key in unusual),
     )
 
 

@@ -299,14 +299,14 @@ def _finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Fig
         if row.method.name == "none":
             references.insert(0, (row.method.label, row.average.mean, "--"))
     low, high = axes.get_ylim()
-    told = []
+    below = []
     for name, value, dashes in references:
         if value > low - (high - low) / 4:
             axes.axhline(value, color="#444444", lw=1, ls=dashes, label=name, gid=REFERENCE)
         else:  # it would press all else together
-            told.append(f"{name}: {value:.1f}, below what is drawn")
+            below.append(f"{name}: {value:.1f}, below what is drawn")
     seeds = any(len(row.seeds) > 1 for row in rows)
     single = any(len(row.seeds) == 1 for row in rows)
     bars = ["± standard deviation over seeds"] * seeds + ["95 % over test rows (one seed)"] * single
-    annotate(axes, "; ".join(filter(None, [f"bars: {', or '.join(bars)}", *told, common])))
+    annotate(axes, "; ".join(filter(None, [f"bars: {', or '.join(bars)}", *below, common])))
     return axes.figure

@@ -52,7 +52,7 @@ def write_figures(
     Returns the files, and for each figure left out a line that says what it lacks.
     """
     folder = Path(folder)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # or it tells every cut of a font
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # else it reports every cut of a font
     written, left_out = [], []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own matplotlibrc would change the bytes
