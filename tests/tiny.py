@@ -8,6 +8,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 
 from denselora.tasks import COMMONSENSE
 
+PUBLISHED = [one for one in COMMONSENSE if one.blob]
+
 
 def question(benchmark, number: int) -> dict[str, str]:
     """A row whose gold answer stands in its instruction."""
@@ -23,11 +25,11 @@ def question(benchmark, number: int) -> dict[str, str]:
 
 def write_data(folder: Path, train: int = 24, test: int = 6) -> Path:
     """A data folder in the LLM-Adapters layout."""
-    for benchmark in COMMONSENSE:
+    for benchmark in PUBLISHED:
         (folder / benchmark.name).mkdir(parents=True)
         rows = [question(benchmark, number) for number in range(test)]
         (folder / benchmark.name / "test.json").write_text(json.dumps(rows))
-    rows = [question(COMMONSENSE[n % len(COMMONSENSE)], n) for n in range(train)]
+    rows = [question(PUBLISHED[n % len(PUBLISHED)], n) for n in range(train)]
     (folder / "train.json").write_text(json.dumps(rows))
     return folder
 
@@ -37,7 +39,7 @@ def write_model(folder: Path, seed: int = 0, **overrides) -> Path:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    words = [question(benchmark, n)["instruction"] for benchmark in COMMONSENSE for n in range(3)]
+    words = [question(benchmark, n)["instruction"] for benchmark in PUBLISHED for n in range(3)]
     trainer = trainers.BpeTrainer(
         vocab_size=400,
         special_tokens=["<pad>", "<s>", "</s>"],

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from denselora.results.predictions import PREDICTIONS, write_predictions
-from denselora.results.record import COLUMNS, RECORD, Average, Benchmark, Data, Record, write_record
+from denselora.results.record import FIRST, RECORD, Average, Benchmark, Data, Record, write_record
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
@@ -38,7 +38,7 @@ def make_record(
     trainable = 0 if base else trainable_per_r * r
     total = 1_000_000 + trainable
     results = {}
-    for name in COLUMNS[suite] if benchmarks is None else benchmarks:
+    for name in FIRST[suite] if benchmarks is None else benchmarks:
         full_n = FULL_N.get(name, 45)
         n = min(limit or full_n, full_n)
         share = correct[name] if isinstance(correct, dict) else correct

@@ -4,7 +4,7 @@ from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.predictions import read_predictions, write_predictions
 from denselora.results.published import read_published
-from denselora.results.record import COLUMNS, read_records
+from denselora.results.record import FIRST, read_records
 from tests.results.records import make_record, save
 from tests.results.test_published import PUBLISHED
 
@@ -34,7 +34,7 @@ def test_runs_that_may_not_be_compared_are_in_blocks_of_their_own(other):
 
 
 def test_average_is_over_benchmarks_not_rows():
-    shares = dict.fromkeys(COLUMNS["commonsense"], 0.0) | {"hellaswag": 1.0}
+    shares = dict.fromkeys(FIRST["commonsense"], 0.0) | {"hellaswag": 1.0}
     (row,) = rows_of(make_record(correct=shares, limit=None))
     assert row.average.mean == pytest.approx(100 / 8)
 
@@ -138,7 +138,7 @@ def test_difference_is_tested_on_paired_predictions(tmp_path, ours, significant)
     save(tmp_path, make_record("lora", correct=0.4), make_record(correct=ours), predictions=True)
     # one row in which LoRA alone is right, so that a small lead is a draw
     (path,) = tmp_path.glob("runs/*-denselora-*/predictions.parquet")
-    rows = {name: read_predictions(path, name) for name in COLUMNS["commonsense"]}
+    rows = {name: read_predictions(path, name) for name in FIRST["commonsense"]}
     for predictions in rows.values():
         predictions[0]["correct"] = False
     write_predictions(path, rows)

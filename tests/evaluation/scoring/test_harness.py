@@ -12,7 +12,7 @@ from denselora.evaluation.recount import compare, recount_folder
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Choice, Harness
 from denselora.models import load_base, load_tokenizer
-from denselora.tasks import COMMONSENSE
+from denselora.tasks import benchmarks
 from tests.evaluation.test_suite import evaluate
 
 pytest.importorskip(
@@ -27,8 +27,8 @@ def test_choice_agrees_with_the_harness_on_every_row(paper):
     model, tokenizer = load_base(base, torch.float32).eval(), load_tokenizer(base)
     respondent = Respondent(model, tokenizer, paper)
     chosen = set()
-    for task in COMMONSENSE:
-        rows = read_rows(MINI / task.name / "test.json", scored=True)
+    for task in benchmarks("all", "commonsense", MINI):
+        rows = read_rows(task.test_file(MINI), scored=True)
         rows = rows.select(range(16))
         (theirs,) = Harness(respondent, task).answers(rows, (), batch_tokens=1)
         scoring = Choice(respondent, task)
