@@ -42,7 +42,8 @@ def launches(dtype: torch.dtype, r: int, activation: str, tokens: int) -> list[t
 
 def compiled(kernel: JITFunction, args: tuple, options: dict, target: GPUTarget):
     """As Triton's launcher specialises a kernel to its arguments."""
-    stages = {name: options[name] for name in options if name == "num_stages"}
+    names = ("num_stages", "num_warps")
+    stages = {name: options[name] for name in options if name in names}
     options = {name: options[name] for name in options if name not in stages}
     values = inspect.signature(kernel.fn).bind(*args, **options).arguments
     types, constants, hints = {}, {}, {}

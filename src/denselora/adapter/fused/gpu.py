@@ -22,6 +22,14 @@ from torch import Tensor
 ACTIVATION = {"identity": 0, "gelu": 1, "silu": 2, "relu": 3}
 PROGRAMS = 256  # a kernel's work is divided into about so many, for a GPU of a hundred processors
 SLABS = 8  # parts that the tokens are summed in
+# rows and columns of a tile at most, warps of a program, stages of its loads
+TILES = {
+    "encode": (64, 64, 4, 3),
+    "core": (64, 64, 4, 2),
+    "decode": (64, 64, 4, 2),
+    "decode_backward": (64, 64, 4, 2),
+    "encode_backward": (64, 64, 4, 2),
+}
 
 
 def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> None:
@@ -30,17 +38,20 @@ def add(y, h, x, E, M, D, seed, scaling, after_E, after_D, on_x, on_z, on_d) -> 
         return
     x, y, E, D = _rows(x), _rows(y), E.contiguous(), D.contiguous()
     (tokens, r), (out, in_) = h.shape, (len(D), E.shape[1])
-    tile, tiling = _tiling(r, _is_exact(y))
-    blocks = _count(tokens, tile)
-    width = _divide(in_, tile, _count(PROGRAMS, blocks))
-    parts = _count(in_, width)
-    parts_h = h.new_empty(parts, tokens, r) if parts > 1 else h
+    exact = _is_exact(y)
     with torch.cuda.device_of(x):
-        sizes = tokens, in_, r, width
-        _encode[blocks, parts](x, E, parts_h, *sizes, *_dropout(h, seed, on_x), **tiling)
+        tile = _tile("encode", r, exact)
+        blocks = _count(tokens, tile["B"])
+        width = _divide(in_, tile["C"], _count(PROGRAMS, blocks))
+        parts = _count(in_, width)
+        parts_h = h.new_empty(parts, tokens, r) if parts > 1 else h
+        sizes, options = (tokens, in_, r, width), _dropout(h, seed, on_x)
+        _encode[blocks, parts](x, E, parts_h, *sizes, *options, **tile)
         w = _core_forward(parts_h, h, M, after_E, seed, on_z)
-        grid, sizes = (blocks, _count(out, tile)), (tokens, out, r, float(scaling))
-        _decode[grid](y, w, D, *sizes, ACTIVATION[after_D], *_dropout(h, seed, on_d), **tiling)
+        tile = _tile("decode", r, exact)
+        grid = _count(tokens, tile["B"]), _count(out, tile["C"])
+        sizes, options = (tokens, out, r, float(scaling)), _dropout(h, seed, on_d)
+        _decode[grid](y, w, D, *sizes, ACTIVATION[after_D], *options, **tile)
 
 
 def gradients(
@@ -52,11 +63,11 @@ def gradients(
     if not len(h):
         return grad_x, *map(torch.zeros_like, (E, M, D))
     x, grad, E, D = _rows(x), _rows(grad), E.contiguous(), D.contiguous()
-    (tokens, r), (out, in_) = h.shape, (len(D), E.shape[1])
-    tile, tiling = _tiling(r, _is_exact(grad))
-    slab = _divide(tokens, tile, SLABS)
+    (tokens, r), (out, in_), exact = h.shape, (len(D), E.shape[1]), _is_exact(grad)
+    of_D, of_E = _tile("decode_backward", r, exact), _tile("encode_backward", r, exact)
+    slab = _divide(tokens, max(of_D["B"], of_E["B"]), SLABS)
     slabs = _count(tokens, slab)
-    width = _divide(out, tile, _count(PROGRAMS, slabs))
+    width = _divide(out, of_D["C"], _count(PROGRAMS, slabs))
     groups = _count(out, width)
     parts_w = h.new_empty(groups, tokens, r)
     # of D's gradient and E's, side by side, to be summed at once
@@ -65,11 +76,12 @@ def gradients(
         w = _core_forward(h, h, M, after_E, seed, on_z)
         sizes = tokens, out, r, slab, width, parts.shape[1], float(scaling)
         options = ACTIVATION[after_D], *_dropout(h, seed, on_d)
-        _decode_backward[groups, slabs](grad, w, D, parts_w, parts, *sizes, *options, **tiling)
+        _decode_backward[groups, slabs](grad, w, D, parts_w, parts, *sizes, *options, **of_D)
         grad_h, grad_M = _core_backward(parts_w, h, M, after_E, seed, on_z)
-        grid, sizes = (_count(in_, tile), slabs), (tokens, in_, r, slab, parts.shape[1], out * r)
+        grid = _count(in_, of_E["C"]), slabs
+        sizes = tokens, in_, r, slab, parts.shape[1], out * r
         options = need_x, *_dropout(h, seed, on_x)
-        _encode_backward[grid](x, E, grad_h, grad_x, parts, *sizes, *options, **tiling)
+        _encode_backward[grid](x, E, grad_h, grad_x, parts, *sizes, *options, **of_E)
         grad_D, grad_E = parts.sum(0).split([out * r, r * in_])
     grads = grad_E.view(r, in_), grad_M, grad_D.view(out, r)
     return grad_x, *(g.to(weight.dtype) for g, weight in zip(grads, (E, M, D), strict=True))
@@ -78,28 +90,28 @@ def gradients(
 def _core_forward(parts_h, h, M, after_E, seed, on_z) -> Tensor:
     """M · drop(act(h)) [tokens, r]. ``parts_h``: h, or parts whose sum h is filled with."""
     tokens, r = h.shape
-    tile, tiling = _tiling(r, True)
+    tile = _tile("core", r, True)
     w, parts = torch.empty_like(h), 1 if parts_h is h else len(parts_h)
-    grid = _count(tokens, tile), _count(r, min(tile, tiling["R"]))
+    grid = _count(tokens, tile["B"]), _count(r, tile["C"])
     options = ACTIVATION[after_E], *_dropout(h, seed, on_z)
-    _core[grid](parts_h, h, w, M.contiguous(), tokens, r, parts, *options, **tiling)
+    _core[grid](parts_h, h, w, M.contiguous(), tokens, r, parts, *options, **tile)
     return w
 
 
 def _core_backward(parts_w, h, M, after_E, seed, on_z) -> tuple[Tensor, Tensor]:
     """The gradients of h and of M, from the parts of that of w = M · drop(act(h))."""
     tokens, r = h.shape
-    tile, tiling = _tiling(r, True)
-    slab = _divide(tokens, tile, 2 * SLABS)
+    tile = _tile("core", r, True)
+    slab = _divide(tokens, tile["B"], 2 * SLABS)
     slabs = _count(tokens, slab)
     grad_h, parts_M = torch.empty_like(h), h.new_empty(slabs, r, r)
-    grid = _count(r, min(tile, tiling["R"])), slabs
+    grid = _count(r, tile["C"]), slabs
     sizes, options = (
         (tokens, r, slab, len(parts_w)),
         (ACTIVATION[after_E], *_dropout(h, seed, on_z)),
     )
     _core_backward_kernel[grid](
-        parts_w, h, M.contiguous(), grad_h, parts_M, *sizes, *options, **tiling
+        parts_w, h, M.contiguous(), grad_h, parts_M, *sizes, *options, **tile
     )
     return grad_h, parts_M.sum(0)
 
@@ -143,16 +155,23 @@ def _is_exact(base: Tensor) -> bool:
 
 
 @functools.cache
-def _tiling(r: int, exact: bool) -> tuple[int, dict]:
-    """The side of a tile, and what kernels with products need to know.
+def _tile(kernel: str, r: int, exact: bool) -> dict:
+    """A tile of B rows and C columns, and what kernels with products need to know.
 
     Tiles shrink as the rank grows, to fit into registers and into 99 KB of shared memory, which is
     what consumer GPUs have.
     """
     R = max(16, 2 ** math.ceil(math.log2(r)))
-    tile = max(16, min(64, (2048 if exact else 4096) // R))
-    precision = "tf32x3" if exact else "tf32"
-    return tile, {"R": R, "B": tile, "PRECISION": precision, "num_stages": 2}
+    side = max(16, min(64, (2048 if exact else 4096) // R))
+    rows, columns, warps, stages = TILES[kernel]
+    return {
+        "R": R,
+        "B": min(rows, side),
+        "C": min(R if kernel == "core" else columns, side),
+        "PRECISION": "tf32x3" if exact else "tf32",
+        "num_warps": warps,
+        "num_stages": stages,
+    }
 
 
 @triton.jit
@@ -249,16 +268,16 @@ def _store(values, tile, rows, columns, height, width):
 @triton.jit
 def _encode(
     x, E, parts_h, tokens, in_, r, width, seed, DROP: tl.constexpr,
-    R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Parts of h = E · drop(x), one for each ``width`` of x's columns."""
     part, ranks = tl.program_id(1), tl.arange(0, R)
     rows = tl.program_id(0) * B + tl.arange(0, B)
     total = tl.zeros([B, R], tl.float32)
-    for column in range(part * width, min((part + 1) * width, in_), B):
-        columns = column + tl.arange(0, B)
+    for column in range(part * width, min((part + 1) * width, in_), C):
+        columns = column + tl.arange(0, C)
         tile = _load(x, rows, columns, tokens, in_)
-        tile = _drop(tile, seed, 0, rows, column, DROP, B, B)
+        tile = _drop(tile, seed, 0, rows, column, DROP, B, C)
         e = _load(E, ranks, columns, r, in_)
         total += tl.dot(tile, tl.trans(e), input_precision=PRECISION)
     total *= _scale(DROP)
@@ -268,12 +287,11 @@ def _encode(
 @triton.jit
 def _core(
     parts_h, h, w, M, tokens, r, parts, AFTER: tl.constexpr, seed, DROP: tl.constexpr,
-    R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """h from its parts, and w = M · drop(act(h)), a tile's width of w's columns."""
     rows, ranks = tl.program_id(0) * B + tl.arange(0, B), tl.arange(0, R)
-    W: tl.constexpr = min(R, B)
-    columns = tl.program_id(1) * W + tl.arange(0, W)
+    columns = tl.program_id(1) * C + tl.arange(0, C)
     total = _load(parts_h, rows, ranks, tokens, r)
     at = parts_h
     for _ in range(1, parts):
@@ -289,15 +307,15 @@ def _core(
 @triton.jit
 def _core_backward_kernel(
     parts_w, h, M, grad_h, parts_M, tokens, r, slab, groups, AFTER: tl.constexpr,
-    seed, DROP: tl.constexpr, R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    seed, DROP: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """A tile's width of columns of h's gradient, and parts of M's (one for each slab)."""
     part, ranks = tl.program_id(1), tl.arange(0, R)
-    W: tl.constexpr = min(R, B)
-    column = tl.program_id(0) * W
-    columns = column + tl.arange(0, W)
+    column = tl.program_id(0) * C
+    columns = column + tl.arange(0, C)
     m = _load(M, ranks, columns, r, r)
-    total = tl.zeros([R, W], tl.float32)
+    total = tl.zeros([R, C], tl.float32)
     for start in range(part * slab, min((part + 1) * slab, tokens), B):
         rows = start + tl.arange(0, B)
         grad_w = _load(parts_w, rows, ranks, tokens, r)
@@ -306,9 +324,9 @@ def _core_backward_kernel(
             at += tokens * r
             grad_w += _load(at, rows, ranks, tokens, r)
         v = _load(h, rows, columns, tokens, r)
-        z = _drop(_scale(DROP) * _activate(v, AFTER), seed, 1, rows, column, DROP, B, W)
+        z = _drop(_scale(DROP) * _activate(v, AFTER), seed, 1, rows, column, DROP, B, C)
         grad = _scale(DROP) * tl.dot(grad_w, m, input_precision=PRECISION)
-        grad = _drop(grad, seed, 1, rows, column, DROP, B, W)
+        grad = _drop(grad, seed, 1, rows, column, DROP, B, C)
         _store(grad_h, grad * _slope(v, AFTER), rows, columns, tokens, r)
         total += tl.dot(tl.trans(grad_w), z, input_precision=PRECISION)
     _store(parts_M + part.to(tl.int64) * r * r, total, ranks, columns, r, r)
@@ -317,15 +335,15 @@ def _core_backward_kernel(
 @triton.jit
 def _decode(
     y, w, D, tokens, out, r, scaling, AFTER: tl.constexpr, seed, DROP: tl.constexpr,
-    R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """y += scaling · drop(act(D · w))"""
     rows, ranks = tl.program_id(0) * B + tl.arange(0, B), tl.arange(0, R)
-    column = tl.program_id(1) * B
-    columns = column + tl.arange(0, B)
+    column = tl.program_id(1) * C
+    columns = column + tl.arange(0, C)
     w_tile, D_tile = _load(w, rows, ranks, tokens, r), _load(D, columns, ranks, out, r)
     d = tl.dot(w_tile, tl.trans(D_tile), input_precision=PRECISION)
-    d = _drop(scaling * _scale(DROP) * _activate(d, AFTER), seed, 2, rows, column, DROP, B, B)
+    d = _drop(scaling * _scale(DROP) * _activate(d, AFTER), seed, 2, rows, column, DROP, B, C)
     _store(y, _load(y, rows, columns, tokens, out) + d, rows, columns, tokens, out)
 
 
@@ -333,22 +351,22 @@ def _decode(
 def _decode_backward(
     grad, w, D, parts_w, parts_D, tokens, out, r, slab, width, stride, scaling,
     AFTER: tl.constexpr, seed, DROP: tl.constexpr,
-    R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Parts of the gradients of w (one for each ``width`` of columns) and of D (for each slab)."""
     group, part, ranks = tl.program_id(0), tl.program_id(1), tl.arange(0, R)
     part_w = parts_w + group.to(tl.int64) * tokens * r
     part_D = parts_D + part.to(tl.int64) * stride
-    for column in range(group * width, min((group + 1) * width, out), B):
-        columns = column + tl.arange(0, B)
+    for column in range(group * width, min((group + 1) * width, out), C):
+        columns = column + tl.arange(0, C)
         D_tile = _load(D, columns, ranks, out, r)
-        total = tl.zeros([B, R], tl.float32)
+        total = tl.zeros([C, R], tl.float32)
         for start in range(part * slab, min((part + 1) * slab, tokens), B):
             rows = start + tl.arange(0, B)
             w_tile = _load(w, rows, ranks, tokens, r)
             d = tl.dot(w_tile, tl.trans(D_tile), input_precision=PRECISION)
             grad_d = _load(grad, rows, columns, tokens, out) * _slope(d, AFTER)
-            grad_d = _drop(scaling * _scale(DROP) * grad_d, seed, 2, rows, column, DROP, B, B)
+            grad_d = _drop(scaling * _scale(DROP) * grad_d, seed, 2, rows, column, DROP, B, C)
             total += tl.dot(tl.trans(grad_d), w_tile, input_precision=PRECISION)
             grad_w = tl.dot(grad_d, D_tile, input_precision=PRECISION)
             if column > group * width:
@@ -361,20 +379,21 @@ def _decode_backward(
 @triton.jit
 def _encode_backward(
     x, E, grad_h, grad_x, parts_E, tokens, in_, r, slab, stride, skipped, NEED_X: tl.constexpr,
-    seed, DROP: tl.constexpr, R: tl.constexpr, B: tl.constexpr, PRECISION: tl.constexpr,
+    seed, DROP: tl.constexpr,
+    R: tl.constexpr, B: tl.constexpr, C: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """The gradient of x, and parts of that of E (one for each slab)."""
     part, ranks = tl.program_id(1), tl.arange(0, R)
-    column = tl.program_id(0) * B
-    columns = column + tl.arange(0, B)
+    column = tl.program_id(0) * C
+    columns = column + tl.arange(0, C)
     e = _load(E, ranks, columns, r, in_)
-    total = tl.zeros([R, B], tl.float32)
+    total = tl.zeros([R, C], tl.float32)
     for start in range(part * slab, min((part + 1) * slab, tokens), B):
         rows = start + tl.arange(0, B)
         grad = _scale(DROP) * _load(grad_h, rows, ranks, tokens, r)
-        tile = _drop(_load(x, rows, columns, tokens, in_), seed, 0, rows, column, DROP, B, B)
+        tile = _drop(_load(x, rows, columns, tokens, in_), seed, 0, rows, column, DROP, B, C)
         back = tl.dot(grad, e, input_precision=PRECISION)
-        back = _drop(back, seed, 0, rows, column, DROP, B, B)
+        back = _drop(back, seed, 0, rows, column, DROP, B, C)
         total += tl.dot(tl.trans(grad), tile, input_precision=PRECISION)
         if NEED_X:
             _store(grad_x, back, rows, columns, tokens, in_)
