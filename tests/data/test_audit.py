@@ -145,7 +145,7 @@ def test_an_overlap_file_for_other_files_is_refused(folder):
         read_overlap(folder / OVERLAP, "train.json", [test])
 
 
-def test_a_folder_of_another_shape_is_told_what_was_expected(tmp_path):
+def test_a_folder_of_another_shape_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(UserError, match=r"expected <benchmark>/test\.json"):
         audit(tmp_path, PROTOCOL)
     with pytest.raises(UserError, match="no such folder"):

@@ -147,8 +147,8 @@ def test_rebuilding_knows_the_published_file_by_its_blob_id(mirror, tmp_path, ca
     others = published("commonsense")[:1]
     monkeypatch.setattr("denselora.data.rebuild.published", lambda suite: (file, *others))
     rebuild([boolq], tmp_path / "data", mirror=mirror)
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].endswith("boolq/test.json: 1 rows; byte for byte the published file")
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith("boolq/test.json: 1 rows; byte for byte the published file")
 
 
 def test_rebuilding_compares_with_the_published_files(mirror, tmp_path, capsys):
@@ -160,11 +160,11 @@ def test_rebuilding_compares_with_the_published_files(mirror, tmp_path, capsys):
         one.test_file(published).parent.mkdir(parents=True)
         one.test_file(published).write_text(json.dumps([there]))
     rebuild(PUBLISHED, tmp_path / "data", mirror=mirror)
-    told = {
+    printed = {
         line.split(":")[0].split("/")[-2]: line for line in capsys.readouterr().out.splitlines()
     }
-    assert told["boolq"].endswith("the same rows in the same order")
-    assert told["piqa"].endswith("0 rows in both, 1 only in the first, 1 only in the second")
+    assert printed["boolq"].endswith("the same rows in the same order")
+    assert printed["piqa"].endswith("0 rows in both, 1 only in the first, 1 only in the second")
     differences = json.loads((tmp_path / "data" / REBUILT / "differences.json").read_text())
     assert list(differences) == ["piqa/test.json"]
     assert differences["piqa/test.json"]["only published"][0]["answer"] == "solution2"

@@ -14,7 +14,7 @@ def written(tmp_path, content) -> str:
     return str(file)
 
 
-def told(file) -> str:
+def refused(file) -> str:
     with pytest.raises(UserError) as error:
         read_rows(file)
     message = str(error.value)
@@ -35,51 +35,51 @@ def test_a_missing_input_is_empty(tmp_path):
 @pytest.mark.parametrize("field", ["instruction", "output", "answer"])
 def test_a_row_without_a_field_is_named(tmp_path, field):
     broken = {key: value for key, value in ROW.items() if key != field}
-    message = told(written(tmp_path, [ROW, ROW, broken]))
+    message = refused(written(tmp_path, [ROW, ROW, broken]))
     assert "row 3" in message and field in message
 
 
 @pytest.mark.parametrize("value", [None, 3, ["x"], " "])
 def test_a_field_that_is_no_text_is_named(tmp_path, value):
-    message = told(written(tmp_path, [ROW, {**ROW, "answer": value}]))
+    message = refused(written(tmp_path, [ROW, {**ROW, "answer": value}]))
     assert "row 2" in message and "answer" in message
 
 
 def test_malformed_json_names_file_and_row(tmp_path):
     text = json.dumps([ROW, ROW, ROW]).replace('"answer": "true"}]', '"answer": tr}]')
-    assert "row 3" in told(written(tmp_path, text))
+    assert "row 3" in refused(written(tmp_path, text))
 
 
 def test_a_cut_off_file_names_its_last_row(tmp_path):
     text = json.dumps([ROW, ROW], indent=1)
-    assert "row 2" in told(written(tmp_path, text[: len(text) - 20]))
+    assert "row 2" in refused(written(tmp_path, text[: len(text) - 20]))
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '"text"', "[1]"])
 def test_a_file_that_is_no_list_of_rows_is_refused(tmp_path, content):
-    told(written(tmp_path, content))
+    refused(written(tmp_path, content))
 
 
 def test_a_missing_file_says_what_was_expected(tmp_path):
-    assert "test.json" in told(str(tmp_path / "nowhere" / "test.json"))
+    assert "test.json" in refused(str(tmp_path / "nowhere" / "test.json"))
 
 
 def test_text_that_is_not_utf8_is_refused(tmp_path):
     file = tmp_path / "latin.json"
     file.write_bytes('[{"instruction": "é"}]'.encode("latin-1"))
-    assert "UTF-8" in told(str(file))
+    assert "UTF-8" in refused(str(file))
 
 
 def test_only_rows_to_be_scored_may_have_no_output(tmp_path):
     file = written(tmp_path, [ROW, {**ROW, "output": ""}])
-    assert "output" in told(file)
+    assert "output" in refused(file)
     assert read_rows(file, scored=True)[1]["output"] == ""
 
 
 def test_half_a_surrogate_pair_is_named(tmp_path):
-    message = told(written(tmp_path, [ROW, {**ROW, "instruction": "\ud83d"}]))
+    message = refused(written(tmp_path, [ROW, {**ROW, "instruction": "\ud83d"}]))
     assert "row 2" in message and "instruction" in message
 
 
 def test_json_nested_beyond_reason_is_refused(tmp_path):
-    assert "nested too deeply" in told(written(tmp_path, "[" * 200_000))
+    assert "nested too deeply" in refused(written(tmp_path, "[" * 200_000))

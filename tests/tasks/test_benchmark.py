@@ -115,7 +115,7 @@ def test_the_published_test_rows_add_up():
     assert sum(one.test_rows for one in COMMONSENSE if one.blob) == 22_419
 
 
-def test_an_unknown_benchmark_is_told_the_known_ones():
+def test_an_unknown_benchmark_is_refused_with_the_known_ones():
     with pytest.raises(UserError, match=r"'squad'.*boolq, piqa"):
         benchmarks(["boolq", "squad"], "commonsense", Path("nowhere"))
 
