@@ -12,16 +12,13 @@ from denselora.methods import attach
 from denselora.models import count_parameters
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
-from tests.conftest import tiny_llama
+from tests.configs import resolved
+from tests.tiny import tiny_llama
 
 
 def choices(group: str) -> list[str]:
     files = (CONFIGS / group).rglob("*.yaml")
     return sorted(str(file.relative_to(CONFIGS / group).with_suffix("")) for file in files)
-
-
-def resolved(name: str, *overrides: str) -> dict:
-    return OmegaConf.to_container(composed(name, overrides), resolve=True)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from denselora.errors import UserError
 from denselora.models import check_access, fingerprint, load_base, same_base
-from tests.conftest import tiny_llama
+from tests.tiny import tiny_llama
 
 
 def test_a_missing_folder_is_named():

@@ -2,13 +2,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from denselora.errors import UserError
 from denselora.protocol import Protocol
+from tests.configs import read_protocol, resolved
 
 GOLDEN = Path(__file__).parent / "golden"
-CONFIGS = Path(__file__).parents[1] / "configs" / "protocol"
 ROW = {
     "instruction": "Please answer the following question with true or false, question: "
     "is {this} a question?\n\nAnswer format: true/false",
@@ -19,14 +18,10 @@ ROW = {
 INPUT = 'A passage, with {braces} and "quotes".'
 
 
-def config(name: str) -> dict:
-    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text(encoding="utf-8"))
-
-
 @pytest.mark.parametrize("name", ["paper", "clean"])
 @pytest.mark.parametrize("suffix, given", [("", ""), ("_with_input", INPUT)])
 def test_prompts_equal_the_golden_files_byte_for_byte(name, suffix, given):
-    protocol = Protocol.from_config(config(name))
+    protocol = read_protocol(name)
     row = {**ROW, "input": given}
     train = "".join(protocol.training_text(row)).encode()
     evaluate = protocol.evaluation_prompt(row).encode()
@@ -35,19 +30,19 @@ def test_prompts_equal_the_golden_files_byte_for_byte(name, suffix, given):
 
 
 def test_clean_trains_on_the_very_prompt_that_it_evaluates():
-    protocol = Protocol.from_config(config("clean"))
+    protocol = read_protocol("clean")
     for given in ("", INPUT):
         row = {**ROW, "input": given}
         assert protocol.training_text(row)[0] == protocol.evaluation_prompt(row)
 
 
 def test_paper_trains_on_another_prompt_than_it_evaluates():
-    protocol = Protocol.from_config(config("paper"))
+    protocol = read_protocol("paper")
     assert protocol.training_text(ROW)[0] != protocol.evaluation_prompt(ROW)
 
 
 def test_hash_changes_with_any_field():
-    protocol = Protocol.from_config(config("paper"))
+    protocol = read_protocol("paper")
     others = [
         replace(protocol, version=2),
         replace(protocol, cutoff=255),
@@ -68,5 +63,5 @@ def test_hash_changes_with_any_field():
 )
 def test_an_impossible_value_is_named(change, words):
     with pytest.raises(UserError) as told:
-        Protocol.from_config({**config("paper"), **change})
+        Protocol.from_config({**resolved("train", "protocol=paper")["protocol"], **change})
     assert all(word in str(told.value) for word in words)

@@ -9,8 +9,6 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 from tokenizers.processors import TemplateProcessing
 
 from denselora.data.dataset import IGNORED, encode, pack
@@ -19,6 +17,7 @@ from denselora.models import load_tokenizer
 from denselora.protocol import Protocol
 from denselora.tasks import COMMONSENSE
 from tests import ROOT, stand_ins
+from tests.configs import read_protocol
 
 REAL = ROOT / "data/models/tokenizers"
 FAMILIES = ("smollm2", "llama3", "llama2")
@@ -50,13 +49,7 @@ ROWS.append(ROWS[0] | {"input": "An input! It has 2 lines.\nThis is one."})
 
 @pytest.fixture(scope="module")
 def protocols() -> dict[str, Protocol]:
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        return {
-            name: Protocol.from_config(
-                OmegaConf.to_container(compose("train", [f"protocol={name}"]).protocol)
-            )
-            for name in ("paper", "clean")
-        }
+    return {name: read_protocol(name) for name in ("paper", "clean")}
 
 
 @pytest.fixture(scope="module")

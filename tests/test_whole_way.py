@@ -1,7 +1,9 @@
 """Config → data → adapter → training → adapter folder → evaluation → record → table, once."""
 
+import csv
 import json
 
+import pytest
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
@@ -20,7 +22,7 @@ QUICK = [
 
 def test_from_config_to_table(script, model_folder, data_folder, tmp_path):
     where = [f"model.path={model_folder}", "data=local", f"data.path={data_folder}"]
-    results = tmp_path / "results"
+    results, records = tmp_path / "results", []
     for adapter in ("denselora", "lora"):
         run = tmp_path / adapter
         code, out, err = script(
@@ -48,6 +50,7 @@ def test_from_config_to_table(script, model_folder, data_folder, tmp_path):
         assert record.status == "partial" and len(record.benchmarks) == 8
         assert record.training.steps == 3 and record.seed == 42
         assert record.config["adapter"]["r"] == 4
+        records.append(record)
 
     base = AutoModelForCausalLM.from_pretrained(model_folder)
     loaded = PeftModel.from_pretrained(base, tmp_path / "denselora" / "adapter")
@@ -56,5 +59,10 @@ def test_from_config_to_table(script, model_folder, data_folder, tmp_path):
     code, out, err = script("tables", f"results_dir={results}")
     assert code == 0, err
     assert {path.stem.split("-")[0] for path in (results / "figures").glob("change-*.png")}
-    tables = "".join(file.read_text() for file in (results / "tables").glob("*.md"))
-    assert "DenseLoRA" in tables and "–" in tables
+    with (results / "tables/commonsense.csv").open(newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file) if row["kind"] == "measured"}
+    assert rows.keys() == {"DenseLoRA", "LoRA"}
+    for record in records:
+        row, average = rows[record.method.label], 100 * record.average.accuracy
+        assert int(row["trainable"]) == record.method.trainable
+        assert float(row["average"]) == pytest.approx(average, abs=1e-4)

@@ -6,7 +6,7 @@ import transformers as hf
 from peft import PeftModel, get_peft_model
 from safetensors.torch import load_file
 
-from tests.conftest import TINY, denselora_config, train
+from tests.tiny import TINY, denselora_config, train
 
 GEMMA = {**TINY, "head_dim": 8}
 MODELS = {

@@ -6,7 +6,7 @@ from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from denselora.adapter.layer import DenseLoraLayer
-from tests.conftest import adapted_llama, denselora_config, tiny_llama, train
+from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 
 QUANTISED = {
     "nf4": BitsAndBytesConfig(

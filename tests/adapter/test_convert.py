@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import denselora
 from denselora.errors import UserError
 from tests.adapter.test_architectures import tiny
-from tests.conftest import TARGETS, adapted_llama, denselora_config, tiny_llama, train
+from tests.tiny import TARGETS, adapted_llama, denselora_config, tiny_llama, train
 
 
 def logits(model, tokens):

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from tests.adapter.test_convert import release_folder
-from tests.conftest import adapted_llama, tiny_llama
+from tests.tiny import adapted_llama, tiny_llama
 
 PAGE = Path(__file__).parents[2] / "docs" / "using_the_adapter.md"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)

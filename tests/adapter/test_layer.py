@@ -14,7 +14,7 @@ from denselora.adapter.layer import (
     DenseLoraLayer,
     denselora_delta,
 )
-from tests.conftest import adapted_llama, denselora_config, train
+from tests.tiny import adapted_llama, denselora_config, train
 
 
 def gelu(v):

@@ -10,7 +10,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 
 from denselora.adapter.layer import DenseLoraLayer
-from tests.conftest import TARGETS, adapted_llama, denselora_config, tiny_llama, train
+from tests.tiny import TARGETS, adapted_llama, denselora_config, tiny_llama, train
 
 
 def layers_of(model) -> dict[str, DenseLoraLayer]:

@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from denselora import DenseLoraConfig
 from denselora.adapter.layer import DenseLoraLayer
 from denselora.adapter.model import pair_names
-from tests.conftest import TARGETS, adapted_llama, tiny_llama, train
+from tests.tiny import TARGETS, adapted_llama, tiny_llama, train
 
 # The two models of the paper: widths from their public configurations.
 PAPER_MODELS = {

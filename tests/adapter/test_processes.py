@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from tests.conftest import adapted_llama, run_processes, tiny_llama
+from tests.processes import run_processes
+from tests.tiny import adapted_llama, tiny_llama
 
 pytestmark = pytest.mark.multiprocess
 

@@ -6,7 +6,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from tests.conftest import adapted_llama, denselora_config, tiny_llama, train
+from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 
 
 def logits(model, tokens):

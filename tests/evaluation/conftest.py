@@ -4,17 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from denselora.evaluation.respondent import Respondent
 from denselora.protocol import Protocol
+from tests.configs import read_protocol
 from tests.evaluation.models import LAYOUTS, make_model, make_rows, make_tokenizer
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-
-
-def protocol(name: str) -> Protocol:
-    return Protocol.from_config(yaml.safe_load((CONFIGS / "protocol" / f"{name}.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +18,12 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def paper() -> Protocol:
-    return protocol("paper")
+    return read_protocol("paper")
 
 
 @pytest.fixture(scope="session")
 def clean() -> Protocol:
-    return protocol("clean")
+    return read_protocol("clean")
 
 
 @pytest.fixture(scope="session")

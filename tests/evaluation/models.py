@@ -1,12 +1,14 @@
 """A tiny LLaMA that has learnt to answer, so that beams differ and EOS comes up."""
 
 import random
+from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from peft import PeftConfig, get_peft_model
+from transformers import AutoModelForCausalLM, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from denselora.protocol import Protocol
+from tests.tiny import byte_tokenizer, speaking_llama
 
 LAYOUTS = {
     "boolq": ("Please answer the following question with true or false, question: {}?\n\n", 0),
@@ -42,24 +44,10 @@ def make_rows(name: str, count: int, seed: int = 0) -> list[dict[str, str]]:
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE with BOS like LLaMA's, a pad id of 0, padding on the left."""
     texts = [row["instruction"] + " " + row["output"] for n in LAYOUTS for row in make_rows(n, 40)]
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=420,
-        special_tokens=["<pad>", "<s>", "</s>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 1)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
+    return byte_tokenizer(
+        texts,
+        420,
+        begins_texts=True,
         padding_side="left",
         clean_up_tokenization_spaces=False,
     )
@@ -69,22 +57,7 @@ def make_model(
     tokenizer: PreTrainedTokenizerFast, protocol: Protocol, steps: int = 60
 ) -> LlamaForCausalLM:
     """Trained until it mostly answers in the right form, and no further: it must have doubts."""
-    torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=512,
-            initializer_range=0.2,
-            bos_token_id=1,
-            eos_token_id=2,
-            pad_token_id=0,
-        )
-    )
+    model = speaking_llama(tokenizer, intermediate_size=64, initializer_range=0.2)
     rows = [row for name in LAYOUTS for row in make_rows(name, 16, seed=1)]
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     draw = random.Random(0)
@@ -105,3 +78,11 @@ def make_model(
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()
+
+
+def make_adapter(base_folder: Path, folder: Path, config: PeftConfig) -> Path:
+    """The folder of an adapter for a base, untrained."""
+    torch.manual_seed(3)
+    base = AutoModelForCausalLM.from_pretrained(base_folder)
+    get_peft_model(base, config).save_pretrained(folder)
+    return folder

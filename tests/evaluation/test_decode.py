@@ -7,8 +7,8 @@ from peft import LoraConfig, get_peft_model
 from denselora.evaluation.context import compute_head, read_prompts, shared_head
 from denselora.evaluation.decode import beam_search, generation_config, greedy
 from denselora.protocol import Decoding
-from tests.conftest import denselora_config
 from tests.evaluation.models import LAYOUTS, make_model, make_rows
+from tests.tiny import denselora_config
 
 
 def encode(tokenizer, protocol, count=4) -> list[list[int]]:

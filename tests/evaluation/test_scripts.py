@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from denselora.data.audit import audit, overlap_json
-from tests.evaluation.conftest import protocol
+from tests.configs import read_protocol
+from tests.evaluation.models import make_adapter
+from tests.tiny import denselora_config
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_recount_leaves_out_test_rows_that_the_training_file_holds(
     shutil.copytree(rows_folder, data)
     rows = json.loads((data / "boolq" / "test.json").read_text())
     (data / "train.json").write_text(json.dumps(rows[:3]))
-    (data / "overlap.json").write_text(overlap_json(audit(data, protocol("paper"))))
+    (data / "overlap.json").write_text(overlap_json(audit(data, read_protocol("paper"))))
     where = [f"model.path={base_folder}", "data=local", f"data.path={data}", "tasks=[boolq]"]
     code, _, err = script(
         "evaluate", *where, "protocol.decoding.max_new_tokens=2", f"output_dir={out}"
@@ -53,9 +55,6 @@ def test_recount_of_no_evaluation_is_reported_in_one_line(script, tmp_path):
 
 
 def test_a_failed_adapter_ends_in_exit_code_2(script, where, base_folder, tmp_path):
-    from tests.conftest import denselora_config
-    from tests.evaluation.test_suite import make_adapter
-
     idle = make_adapter(base_folder, tmp_path / "idle", denselora_config())
     code, _, err = script("evaluate", *where, f"adapter_path={idle}", f"output_dir={tmp_path}/out")
     assert code == 2 and "changes nothing" in err and "Traceback" not in err

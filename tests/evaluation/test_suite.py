@@ -5,8 +5,7 @@ import shutil
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 
 from denselora.errors import UserError
@@ -14,18 +13,12 @@ from denselora.evaluation import suite
 from denselora.evaluation.recount import compare, recount_folder
 from denselora.results.record import read_record
 from denselora.tasks import COMMONSENSE
-from tests.conftest import denselora_config, run_processes
-from tests.evaluation.conftest import CONFIGS
+from tests.evaluation.calls import evaluate
+from tests.evaluation.models import make_adapter
+from tests.processes import run_processes
+from tests.tiny import denselora_config
 
 TASKS = "tasks=[boolq,piqa,ARC-Easy]"
-
-
-def evaluate(*overrides):
-    """The library call behind scripts/evaluate.py."""
-    options = [str(override) for override in overrides]
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        cfg = compose("evaluate", options)
-    return suite.evaluate(cfg, options)
 
 
 @pytest.fixture
@@ -35,13 +28,6 @@ def where(base_folder, rows_folder, tmp_path):
         *(f"model.path={base_folder}", "data=local", f"data.path={rows_folder}"),
         *(TASKS, "protocol.decoding.max_new_tokens=12", f"output_dir={tmp_path / 'out'}"),
     ]
-
-
-def make_adapter(base_folder, folder, config):
-    torch.manual_seed(3)
-    base = AutoModelForCausalLM.from_pretrained(base_folder)
-    get_peft_model(base, config).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

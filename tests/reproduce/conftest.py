@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 
+from denselora.configs import composed
 from denselora.reproduce import announce
 from denselora.reproduce import point as point_module
 from denselora.reproduce.point import Point
@@ -74,8 +73,7 @@ def compose(options):
     """A Point as reproduce.py would make it."""
 
     def point(*more: str) -> Point:
-        with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-            given = [*options, *more]
-            return Point.of(hydra_compose("reproduce", given), given)
+        given = [*options, *more]
+        return Point.of(composed("reproduce", given), given)
 
     return point

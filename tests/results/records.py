@@ -7,6 +7,13 @@ from denselora.results.record import FIRST, RECORD, Average, Benchmark, Data, Re
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
+# what makes a record one of the paper's Table 1
+REAL = {
+    "model": "LLaMA3-8B",
+    "data": ("commonsense_170k", "commonsense_170k"),
+    "train_rows": 170_300,
+    "limit": None,
+}
 
 
 def make_record(
@@ -135,3 +142,11 @@ def prediction(number: int, correct: bool) -> dict:
         "gold": "answer1" if correct else "answer2",
         "correct": correct,
     }
+
+
+def steps(losses, every=2) -> list[dict]:
+    """Rows as the loop logs them, with a validation loss now and then."""
+    rows = [{"step": step, "loss_nats": loss} for step, loss in enumerate(losses, start=1)]
+    for row in rows[every - 1 :: every]:
+        row["validation_loss_nats"] = row["loss_nats"] + 1
+    return rows

@@ -3,10 +3,9 @@ import pytest
 from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.predictions import read_predictions, write_predictions
-from denselora.results.published import read_published
+from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import FIRST, read_records
-from tests.results.records import make_record, save
-from tests.results.test_published import PUBLISHED
+from tests.results.records import REAL, make_record, save
 
 
 def only(rows, method):
@@ -164,14 +163,6 @@ def test_difference_without_predictions_is_untested(tmp_path):
     save(tmp_path, make_record(correct=0.9), predictions=True)
     row = only(build_blocks(read_records(tmp_path))[0].rows, "denselora")
     assert row.to_lora.significant is None
-
-
-REAL = {
-    "model": "LLaMA3-8B",
-    "data": ("commonsense_170k", "commonsense_170k"),
-    "train_rows": 170_300,
-    "limit": None,
-}
 
 
 @pytest.mark.parametrize(

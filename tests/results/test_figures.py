@@ -16,16 +16,13 @@ from denselora.results.charts import (
 from denselora.results.figures import write_figures
 from denselora.results.heatmaps import draw_change
 from denselora.results.metrics import METRICS, write_metrics
-from denselora.results.published import read_published
+from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import read_records
 from denselora.results.training_curves import (
     best_of_each_method,
     draw_training,
 )
-from tests.results.records import make_record, save
-from tests.results.test_blocks import REAL
-from tests.results.test_metrics import steps
-from tests.results.test_published import PUBLISHED
+from tests.results.records import REAL, make_record, save, steps
 
 
 @pytest.fixture(scope="module")

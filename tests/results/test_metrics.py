@@ -4,14 +4,7 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.results.metrics import read_losses, read_metrics, write_metrics
-
-
-def steps(losses, every=2):
-    """Rows as the loop notes them, with a validation loss now and then."""
-    rows = [{"step": step, "loss_nats": loss} for step, loss in enumerate(losses, start=1)]
-    for row in rows[every - 1 :: every]:
-        row["validation_loss_nats"] = row["loss_nats"] + 1
-    return rows
+from tests.results.records import steps
 
 
 def write_lines(path, rows):

@@ -1,13 +1,9 @@
-from pathlib import Path
-
 import pytest
 import yaml
 
 from denselora.errors import UserError
-from denselora.results.published import read_published
+from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import COLUMNS
-
-PUBLISHED = Path(__file__).parents[2] / "results" / "published.yaml"
 
 
 def test_published_columns_are_the_suites_own_in_their_order():

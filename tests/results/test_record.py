@@ -118,8 +118,12 @@ def test_counted_benchmark_has_accuracy_and_interval():
 
 def test_average_is_missing_while_a_benchmark_is():
     assert make_record(benchmarks=["boolq", "piqa"]).average is None
-    assert make_record(suite="math", correct={"gsm8k": 0.2, "AQuA": 0.4, "AddSub": 0.6, "SVAMP": 1})
+
+
+def test_average_is_the_mean_of_the_suites_accuracies():
     assert make_record(correct=0.5).average.accuracy == pytest.approx(0.5)
+    shares = {"gsm8k": 0.2, "AQuA": 0.4, "AddSub": 0.6, "SVAMP": 1}
+    assert make_record(suite="math", correct=shares).average.accuracy == pytest.approx(0.55)
 
 
 def test_files_outside_the_records_folder_are_not_looked_at(tmp_path):

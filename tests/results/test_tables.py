@@ -10,12 +10,11 @@ import pytest
 from rich.console import Console
 
 from denselora.results.figures import write_figures
-from denselora.results.published import read_published
+from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import read_records
 from denselora.results.tables import print_table, write_tables
 from tests import ROOT
 from tests.results.records import make_record, save
-from tests.results.test_published import PUBLISHED
 
 
 def tables(tmp_path, *records) -> dict[str, str]:

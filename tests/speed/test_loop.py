@@ -3,27 +3,22 @@
 import statistics
 
 import pytest
-from hydra import compose, initialize_config_dir
 
+from denselora.configs import composed
 from denselora.speed import loop
-from tests import ROOT
-from tests.conftest import TINY
+from tests.tiny import TINY
 
 
 @pytest.fixture(scope="module")
 def measured():
     shape = {k: v for k, v in TINY.items() if k != "max_position_embeddings"}
     config = "{" + ", ".join(f"{k}: {v}" for k, v in shape.items()) + "}"
-    with initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        cfg = compose(
-            "benchmark",
-            [
-                f"loop.shapes.cpu=[{{name: tiny, config: {config}, precision: float32}}]",
-                "loop.rounds=2",
-                "loop.rank=4",
-            ],
-        )
-    return loop.measure(cfg)
+    options = [
+        f"loop.shapes.cpu=[{{name: tiny, config: {config}, precision: float32}}]",
+        "loop.rounds=2",
+        "loop.rank=4",
+    ]
+    return loop.measure(composed("benchmark", options))
 
 
 def test_both_loops_give_the_same_gradients_and_only_theirs_is_padded(measured):

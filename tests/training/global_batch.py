@@ -8,7 +8,7 @@ from peft import PeftModel
 from denselora.data.dataset import IGNORED
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
-from tests.conftest import adapted_llama
+from tests.tiny import adapted_llama
 
 LENGTHS = (5, 9, 7, 12, 6, 6, 11, 8, 3, 10, 4, 9, 13, 7, 5, 8)
 ALL = sum(LENGTHS)

@@ -16,7 +16,7 @@ import torch
 
 from denselora.training import checkpoint, outcome, run
 from denselora.training.run_folder import RunFolder
-from tests.training.conftest import train_config
+from tests.training.inputs import train_config
 
 
 def die(*_, **__):
@@ -74,25 +74,25 @@ MOMENTS = {
 }
 
 
-def forked(workplace: Path, output: Path, spoil=None) -> int:
+def forked(inputs: Path, output: Path, spoil=None) -> int:
     """Train in a fork; returns its wait status."""
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
     if spoil:
         spoil()
-    config = train_config(workplace, f"output_dir={output}", "resume=true")
+    config = train_config(inputs, f"output_dir={output}", "resume=true")
     run.train(config)
     sys.stdout.flush()
     os._exit(0)
 
 
-def main(workplace: Path) -> None:
-    datasets.config.HF_DATASETS_CACHE = workplace / "cache"
-    assert os.WEXITSTATUS(forked(workplace, workplace / "never killed")) == 0
+def main(inputs: Path) -> None:
+    datasets.config.HF_DATASETS_CACHE = inputs / "cache"
+    assert os.WEXITSTATUS(forked(inputs, inputs / "never killed")) == 0
     for moment, spoil in MOMENTS.items():
-        died = forked(workplace, workplace / moment, spoil)
-        ended = forked(workplace, workplace / moment)
+        died = forked(inputs, inputs / moment, spoil)
+        ended = forked(inputs, inputs / moment)
         print(f"RESULT {moment}: signal {os.WTERMSIG(died)}, then {ended}", flush=True)
 
 

@@ -13,7 +13,7 @@ from transformers import (
 
 from denselora.data.dataset import pack
 from denselora.training.attention import keep_rows_apart, row_arguments, varlen_attention
-from tests.conftest import TINY, tiny_llama
+from tests.tiny import TINY, tiny_llama
 
 ROWS = [{"input_ids": [*range(n)], "labels": [*range(n)]} for n in (3, 11, 1, 6)]
 

@@ -15,9 +15,9 @@ def lines(run: Path) -> list[dict]:
     return [{key: value for key, value in line.items() if key != "seconds"} for line in read]
 
 
-def test_killed_and_resumed_equals_never_killed(workplace):
+def test_killed_and_resumed_equals_never_killed(inputs):
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.training.kill_points", str(workplace)],
+        [sys.executable, "-m", "tests.training.kill_points", str(inputs)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -26,10 +26,10 @@ def test_killed_and_resumed_equals_never_killed(workplace):
     assert ended.returncode == 0, ended.stderr[-3000:]
     results = [line for line in ended.stdout.splitlines() if line.startswith("RESULT")]
     assert results == [f"RESULT {moment}: signal 9, then 0" for moment in MOMENTS]
-    whole = workplace / "never killed"
+    whole = inputs / "never killed"
     adapter = "adapter/adapter_model.safetensors"
     for moment in MOMENTS:
-        run = workplace / moment
+        run = inputs / moment
         assert (run / adapter).read_bytes() == (whole / adapter).read_bytes(), moment
         assert lines(run) == lines(whole), moment
         assert not list(run.glob("*.partial")), moment

@@ -8,7 +8,7 @@ from denselora.data.dataset import IGNORED, pack
 from denselora.training import loss as loss_module
 from denselora.training.batches import spread
 from denselora.training.loss import counted, frozen_head, row_weights, weighted_loss
-from tests.conftest import adapted_llama
+from tests.tiny import adapted_llama
 from tests.training.global_batch import (
     ALL,
     Rows,

@@ -23,15 +23,15 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true"} | {
 }
 
 
-def run(workplace: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
+def run(inputs: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
     """Train three steps of 16 rows; two processes are stopped after the first and resumed."""
     launch = [sys.executable, "-m"]
     if processes > 1:
         launch += ["torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"]
         launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m"]
-    output = workplace / name
+    output = inputs / name
     ended = subprocess.run(
-        [*launch, "tests.training.two_processes", workplace, output, str(micro_batch_size)],
+        [*launch, "tests.training.two_processes", inputs, output, str(micro_batch_size)],
         cwd=ROOT,
         env=os.environ
         | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
@@ -58,14 +58,14 @@ def losses(output: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def alone(workplace) -> Path:
+def alone(inputs) -> Path:
     """One process, one pass of all 16 rows."""
-    return run(workplace, "16x1", 1, 16)
+    return run(inputs, "16x1", 1, 16)
 
 
 @pytest.mark.parametrize(("name", "environment"), [("ddp", {}), ("fsdp2", FSDP2)])
-def test_two_processes_stopped_and_resumed_equal_one(workplace, alone, name, environment):
-    together = run(workplace, name, 2, 2, **environment)  # 2 processes × 2 rows × 4
+def test_two_processes_stopped_and_resumed_equal_one(inputs, alone, name, environment):
+    together = run(inputs, name, 2, 2, **environment)  # 2 processes × 2 rows × 4
     assert sharded(together) == (name == "fsdp2")
     expected = gradients(alone)
     found = gradients(together)

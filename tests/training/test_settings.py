@@ -1,16 +1,9 @@
 """Batch arithmetic and impossible values."""
 
 import pytest
-from omegaconf import OmegaConf
 
-from denselora.configs import CONFIGS
 from denselora.errors import UserError
-from denselora.training.settings import Settings
-
-
-def settings(**changes) -> Settings:
-    config = OmegaConf.to_container(OmegaConf.load(CONFIGS / "trainer/default.yaml"))
-    return Settings.from_config(config | changes)
+from tests.configs import settings
 
 
 def test_accumulation_is_derived():

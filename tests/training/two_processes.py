@@ -1,6 +1,6 @@
 """Two processes train, stop and resume: see test_multiprocess.py, which launches this.
 
-Arguments: the workplace, the output folder, rows per micro-batch, further overrides.
+Arguments: the inputs, the output folder, rows per micro-batch, further overrides.
 """
 
 import gc
@@ -19,11 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from denselora.training import loop
 from denselora.training.run import train
 from denselora.training.signals import Stopped
-from tests.training.conftest import train_config
+from tests.training.inputs import train_config
 
 
-def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) -> None:
-    datasets.config.HF_DATASETS_CACHE = workplace / "cache"
+def main(inputs: Path, output: Path, micro_batch_size: str, *overrides: str) -> None:
+    datasets.config.HF_DATASETS_CACHE = inputs / "cache"
     config = [
         f"output_dir={output}",
         "protocol=clean",
@@ -39,8 +39,8 @@ def main(workplace: Path, output: Path, micro_batch_size: str, *overrides: str) 
     save_first_gradients(output.with_suffix(".gradients.pt"))
     allow_fsdp_on_cpu()
     if PartialState(cpu=True).num_processes > 1:
-        end_early(lambda *resume: train(train_config(workplace, *config, *resume)))
-    train(train_config(workplace, *config, "resume=true"))
+        end_early(lambda *resume: train(train_config(inputs, *config, *resume)))
+    train(train_config(inputs, *config, "resume=true"))
 
 
 def allow_fsdp_on_cpu() -> None:
@@ -112,7 +112,7 @@ def save_first_gradients(file: Path) -> None:
 
 
 if __name__ == "__main__":
-    workplace, output, *rest = sys.argv[1:]
-    main(Path(workplace), Path(output), *rest)
+    inputs, output, *rest = sys.argv[1:]
+    main(Path(inputs), Path(output), *rest)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -6,7 +6,7 @@ from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
 from denselora.world.facts import make_world
 from denselora.world.text import LESSONS, as_text, documents
 from denselora.world.tokenizer import train_tokenizer
-from tests.training.test_settings import settings
+from tests.configs import settings
 
 TEXT = documents(make_world(), LESSONS[:1])[:400]
 TOKENIZER = train_tokenizer(map(as_text, TEXT), vocab_size=600)

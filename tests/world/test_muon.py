@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from denselora.world.muon import Muon, MuonAndAdamW, orthogonal
-from tests.conftest import tiny_llama
+from tests.tiny import tiny_llama
 
 
 @pytest.mark.parametrize("shape", [(64, 32), (32, 64)])

@@ -10,7 +10,7 @@ import denselora
 from denselora import use_fused
 from denselora.adapter import layer
 from denselora.adapter.fused import choice, cpu, operator
-from tests.conftest import adapted_llama
+from tests.tiny import adapted_llama
 
 TOKENS = torch.arange(12).view(2, 6)
 

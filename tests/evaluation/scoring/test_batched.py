@@ -7,8 +7,8 @@ from datasets import Dataset
 from denselora.errors import UserError
 from denselora.evaluation.scoring import Generate
 from denselora.evaluation.scoring.batched import Batches, Question
+from tests.evaluation.calls import BOOLQ, answer_boolq
 from tests.evaluation.models import make_rows
-from tests.evaluation.test_answering import BOOLQ, run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def scoring(respondent):
 )
 def test_out_of_memory_halves_the_batch_and_goes_on(scoring, tmp_path, monkeypatch, capsys, error):
     rows = Dataset.from_list([row | {"input": ""} for row in make_rows("boolq", 1) * 9])
-    whole = run(rows, scoring, tmp_path / "whole")
+    whole = answer_boolq(rows, scoring, tmp_path / "whole")
     sizes = []
     answer = Generate.answer
 
@@ -41,7 +41,7 @@ def test_out_of_memory_halves_the_batch_and_goes_on(scoring, tmp_path, monkeypat
         return answer(self, head, questions)
 
     monkeypatch.setattr(Generate, "answer", small_memory)
-    assert run(rows, scoring, tmp_path / "small", tokens=99999) == whole
+    assert answer_boolq(rows, scoring, tmp_path / "small", tokens=99999) == whole
     assert sizes[:3] == [9, 4, 2] and max(sizes[3:]) <= 2
     assert "out of memory" in capsys.readouterr().out
 
@@ -52,7 +52,7 @@ def test_out_of_memory_on_one_row_says_so(rows, scoring, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Generate, "answer", no_memory)
     with pytest.raises(UserError, match="out of memory on a single row"):
-        run(rows, scoring, tmp_path)
+        answer_boolq(rows, scoring, tmp_path)
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory(rows, scoring, tmp_path, monkeypatch):
@@ -61,7 +61,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(rows, scoring, tmp_path, 
 
     monkeypatch.setattr(Generate, "answer", broken)
     with pytest.raises(RuntimeError, match="shapes"):
-        run(rows, scoring, tmp_path)
+        answer_boolq(rows, scoring, tmp_path)
 
 
 def test_batches_are_sized_by_tokens():

@@ -4,8 +4,8 @@ from datasets import Dataset
 from denselora.evaluation.context import Head
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Generate
+from tests.evaluation.calls import BOOLQ
 from tests.evaluation.models import make_rows
-from tests.evaluation.test_answering import BOOLQ
 
 
 @pytest.fixture

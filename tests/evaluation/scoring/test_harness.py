@@ -13,7 +13,7 @@ from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Choice, Harness
 from denselora.models import load_base, load_tokenizer
 from denselora.tasks import benchmarks
-from tests.evaluation.test_suite import evaluate
+from tests.evaluation.calls import evaluate
 
 pytest.importorskip(
     "lm_eval", reason="lm-evaluation-harness is not installed: pip install -e .[lm-eval]"

@@ -2,18 +2,17 @@
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from denselora.adapter.fused import gpu
 from denselora.adapter.fused import operator as fused
-from denselora.configs import composed
 from denselora.speed.check import answers, card, operator, passes, shapes
 from denselora.speed.check.finding import Place
+from tests.configs import resolved
 
 
 @pytest.fixture(scope="module")
 def place():
-    config = OmegaConf.to_container(composed("check_gpu"), resolve=True)
+    config = resolved("check_gpu")
     return Place("cpu", config["sizes"]["cpu"], config)
 
 
