@@ -10,7 +10,7 @@ PLACE = ("output_dir", "resume", "tracker")
 # those that aren't given a value of their own follow the first
 SEEDS = ("seed", "seed_init", "seed_data")
 # options of a group that came later, with what runs before them did: no part of a run at that value
-LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): False}
+LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
 
 
 def run_id(config: dict[str, Any]) -> str:

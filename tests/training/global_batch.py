@@ -29,8 +29,8 @@ def global_batch(reduction: str, numbers: Sequence[int] = range(16), **processes
     )
 
 
-def model_for_training() -> PeftModel:
-    model = adapted_llama()
+def model_for_training(**overrides) -> PeftModel:
+    model = adapted_llama(**overrides)
     assert keep_rows_apart(model.get_base_model())
     return model
 

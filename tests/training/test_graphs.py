@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from denselora.errors import UserError
 from denselora.training.attention import Rows as Layout
 from denselora.training.attention import arguments
-from denselora.training.graphs import GraphedBlocks, check_graphs
+from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.loss import frozen_head, weighted_loss
 from tests.training.global_batch import global_batch, model_for_training, trained_gradients
 
@@ -18,7 +18,7 @@ gpu = pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason=
 def unrecorded(monkeypatch):
     """On a CPU: what would be recorded runs each time."""
 
-    def record(self, given):
+    def capture(self, given):
         def run(embedded, position_ids, starts):
             layout = Layout(starts, tuple(starts.diff().tolist()), self._longest)
             kept = {"position_ids": position_ids, "use_cache": False} | arguments(layout)
@@ -26,15 +26,17 @@ def unrecorded(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(GraphedBlocks, "_record", record)
+    monkeypatch.setattr(GraphedBlocks, "_capture", capture)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
 
 
-def step(graphs: bool, device="cpu", dtype=torch.float32, steps=1, pass_tokens=60):
+def step(
+    graphs: bool, device="cpu", dtype=torch.float32, steps=1, pass_tokens=60, must=True, dropout=0.0
+):
     """Loss of each step over the same 16 rows in passes; the gradients of the last."""
-    model = model_for_training().to(device, dtype).train()
+    model = model_for_training(denselora_dropout=dropout).to(device, dtype).train()
     head, losses = frozen_head(model), []
-    blocks = GraphedBlocks(model, pass_tokens, 16, 40) if graphs else None
+    blocks = GraphedBlocks(model, pass_tokens, 16, 40, must) if graphs else None
     batches = global_batch("micro_batch_mean")
     for _ in range(steps):
         model.zero_grad(set_to_none=True)
@@ -66,7 +68,7 @@ def test_gradients_are_those_of_passes_that_are_not_recorded(unrecorded):
 
 
 def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):
-    blocks = GraphedBlocks(model_for_training(), 60, 16, 40)
+    blocks = GraphedBlocks(model_for_training(), 60, 16, 40, must=True)
     passes = global_batch("micro_batch_mean").at(0, 60).passes
     for batch in passes:
         padded = blocks.padded(batch)
@@ -77,7 +79,7 @@ def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):
 
 def test_validation_and_other_callers_go_the_usual_way(unrecorded):
     model = model_for_training()
-    blocks = GraphedBlocks(model, 60, 16, 40)
+    blocks = GraphedBlocks(model, 60, 16, 40, must=True)
     batch = global_batch("micro_batch_mean").at(0, 60).passes[0]
     with torch.no_grad():
         validation = weighted_loss(model.eval(), batch, None)
@@ -86,18 +88,40 @@ def test_validation_and_other_callers_go_the_usual_way(unrecorded):
 
 
 def test_a_pass_that_cannot_be_recorded_is_one_line(unrecorded, monkeypatch):
-    def record(self, given):
+    def capture(self, given):
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    monkeypatch.setattr(GraphedBlocks, "_record", record)
+    monkeypatch.setattr(GraphedBlocks, "_capture", capture)
     with pytest.raises(UserError, match=r"48 tokens can't be recorded \(operation not permitted"):
         step(True)
 
 
+def test_a_recording_that_differs_is_never_used(unrecorded, monkeypatch, capsys):
+    right = GraphedBlocks._capture
+
+    def wrong(self, given):
+        run = right(self, given)
+        return lambda *given: 1.2 * run(*given)
+
+    monkeypatch.setattr(GraphedBlocks, "_capture", wrong)
+    with pytest.raises(UserError, match="48 tokens differs when it is replayed, by 2e-01; set it"):
+        step(True)
+    (plain,), wanted, _ = step(False)
+    (loss,), found, blocks = step(True, must=False)
+    assert loss == pytest.approx(plain, rel=1e-5) and not blocks._graphs
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert capsys.readouterr().out.count("going on without CUDA graphs") == 1
+
+
+def test_recording_draws_none_of_the_runs_random_numbers(unrecorded):
+    (recording, replaying), _, _ = step(True, steps=2, dropout=0.2)
+    assert recording == replaying
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
-def test_without_a_gpu_it_is_refused():
-    with pytest.raises(UserError, match="cuda_graphs=true: needs a GPU; set it to false"):
-        check_graphs(Accelerator(cpu=True), torch.bfloat16)
+def test_without_a_gpu_nothing_is_recorded():
+    assert against_graphs(Accelerator(cpu=True), torch.bfloat16) == "needs a GPU"
 
 
 @gpu[0]

@@ -95,8 +95,12 @@ class Matrix(nn.Module):
         init: Callable[[torch.Tensor], torch.Tensor] = CORES["kaiming"],
     ):
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(rows, columns, device=device, dtype=torch.float32))
+        # Drawn on the CPU, so that a seed gives the same start on every device.
+        where = device if device.type == "meta" else "cpu"
+        self.weight = nn.Parameter(torch.empty(rows, columns, device=where, dtype=torch.float32))
         init(self.weight)
+        if not self.weight.is_meta:
+            self.weight.data = self.weight.to(device)
 
     def extra_repr(self) -> str:
         return "x".join(map(str, self.weight.shape))

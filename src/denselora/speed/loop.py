@@ -272,7 +272,7 @@ class Recorded(Ours):
     name = f"{OURS}, trainer.cuda_graphs"
 
     def prepare(self) -> GraphedBlocks:
-        return GraphedBlocks(self.model, self.pass_tokens, ROWS, LONGEST)
+        return GraphedBlocks(self.model, self.pass_tokens, ROWS, LONGEST, must=True)
 
 
 class Compiled(Ours):

@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from accelerate.utils.memory import should_reduce_batch_size
 from peft import PeftModel
 from torch import nn
+from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from denselora.data.dataset import Batch
@@ -21,34 +22,38 @@ from denselora.errors import UserError, first_line
 from denselora.training.attention import Rows, arguments
 from denselora.training.compiled import SIZES
 
+# Flash attention's backward pass adds up in any order, in half precision.
+ROUNDING = 0.05
 
-def check_graphs(accelerator: Accelerator, dtype: torch.dtype) -> None:
-    """UserError where passes can't be recorded: no GPU, fp32, several processes."""
-    why = None
+
+def against_graphs(accelerator: Accelerator, dtype: torch.dtype) -> str | None:
+    """Why passes can't be recorded here: no GPU, fp32, several processes."""
     if accelerator.device.type != "cuda":
-        why = "needs a GPU"
-    elif dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0):
-        why = "needs a base in half precision on a GPU with flash attention"
-    elif accelerator.num_processes > 1:
-        why = "not for several processes"
-    if why:
-        raise UserError(f"trainer.cuda_graphs=true: {why}; set it to false")
+        return "needs a GPU"
+    if dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0):
+        return "needs a base in half precision on a GPU with flash attention"
+    if accelerator.num_processes > 1:
+        return "not for several processes"
+    return None
 
 
 class GraphedBlocks:
     """Passes through the blocks of a model in training, recorded for each size that occurs.
 
     A pass is padded to the next multiple of `pass_tokens` / 8. rows: the most in a pass. longest:
-    tokens of the longest row. Recording draws no random number of the run's: what dropout draws is
-    what it would have drawn.
+    tokens of the longest row. must: whether a pass that can't be recorded, or that differs when it
+    is replayed, ends the run; else a line says so, and passes go on as without.
+
+    Recording draws no random number of the run's: dropout draws what it would have drawn.
     """
 
-    def __init__(self, model: nn.Module, pass_tokens: int, rows: int, longest: int):
+    def __init__(self, model: nn.Module, pass_tokens: int, rows: int, longest: int, must: bool):
         base = model.get_base_model() if isinstance(model, PeftModel) else model
         self._embed, self._backbone = base.get_input_embeddings(), base.base_model
         self._forward = self._backbone.forward
         self._unit = -(-pass_tokens // SIZES)
         self._rows, self._longest = rows + 1, max(longest, self._unit)  # one row is padding
+        self._must, self._given_up = must, False
         self._pool = torch.cuda.graph_pool_handle()
         self._graphs: dict[int, nn.Module] = {}
         self._trained = [weight for weight in model.parameters() if weight.requires_grad]
@@ -70,42 +75,95 @@ class GraphedBlocks:
             torch._foreach_zero_(self._gradients)
             for weight, gradient in zip(self._trained, self._gradients, strict=True):
                 weight.grad = gradient
-        known = batch.tokens in self._graphs
         try:
             yield
         except RuntimeError as error:
-            self._graphs.clear()
-            if known or should_reduce_batch_size(error):
-                raise
-            raise UserError(
-                f"trainer.cuda_graphs=true: a pass of {batch.tokens} tokens can't be recorded "
-                f"({first_line(error)}); set it to false"
-            ) from error
+            if should_reduce_batch_size(error):
+                self._graphs.clear()
+            raise
 
     def _pass(self, input_ids=None, position_ids=None, rows: Rows | None = None, **others):
         """In the place of the blocks' forward."""
-        if rows is None or not (self._backbone.training and torch.is_grad_enabled()):
+        training = self._backbone.training and torch.is_grad_enabled()
+        if rows is None or not training or self._given_up:
             more = {} if rows is None else arguments(rows)
             return self._forward(input_ids=input_ids, position_ids=position_ids, **others | more)
         given = self._embed(input_ids), position_ids, rows.starts
         tokens = input_ids.shape[1]
-        if tokens not in self._graphs:
-            self._graphs[tokens] = self._record(given)
+        if tokens not in self._graphs and not self._record(given, rows):
+            return self._pass(input_ids, position_ids, rows, **others)
         return BaseModelOutputWithPast(last_hidden_state=self._graphs[tokens](*given))
 
-    def _record(self, given: tuple[torch.Tensor, ...]) -> nn.Module:
+    def _record(self, given: tuple[torch.Tensor, ...], rows: Rows) -> bool:
+        """Record a size and compare it with the blocks themselves; whether it is to be used."""
+        tokens = given[1].shape[1]
+        try:
+            computed = self._result(self._blocks(rows), given)
+            graph = self._capture(given)  # after which no memory of the computation is held
+            off_by = _off_by(self._result(graph, given), computed)
+        except RuntimeError as error:
+            if self._must and should_reduce_batch_size(error):
+                raise
+            why = f"can't be recorded ({first_line(error)})"
+        else:
+            self._graphs[tokens] = graph
+            if off_by <= ROUNDING:
+                return True
+            why = f"differs when it is replayed, by {off_by:.0e}"
+        if self._must:
+            raise UserError(
+                f"trainer.cuda_graphs=true: a pass of {tokens} tokens {why}; set it to false"
+            )
+        tqdm.write(f"a pass of {tokens} tokens {why}: going on without CUDA graphs")
+        self._given_up = True
+        self._graphs.clear()
+        return False
+
+    def _capture(self, given: tuple[torch.Tensor, ...]) -> nn.Module:
         blocks = _Blocks(self._forward, self._trained, self._longest)
         samples = tuple(t.detach().clone().requires_grad_(t.requires_grad) for t in given)
-        random = torch.cuda.get_rng_state()
         half = torch.get_autocast_dtype("cuda")
-        with torch.autocast(
+        autocast = torch.autocast(
             "cuda", half, enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False
-        ):
+        )
+        with self._own_random_numbers(), autocast:
             torch.cuda.make_graphed_callables(
                 blocks, samples, allow_unused_input=True, pool=self._pool
             )
-        torch.cuda.set_rng_state(random)
         return blocks
+
+    def _blocks(self, rows: Rows) -> Callable:
+        """The blocks themselves, called as a graph is."""
+
+        def compute(embedded, position_ids, _):
+            kept = {"position_ids": position_ids, "use_cache": False} | arguments(rows)
+            return self._forward(inputs_embeds=embedded, **kept).last_hidden_state
+
+        return compute
+
+    def _result(
+        self, way: Callable, given: tuple[torch.Tensor, ...]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What a way gives, and all gradients of its sum, end to end."""
+        with self._own_random_numbers():
+            result = way(*(tensor.detach() for tensor in given))
+        gradients = torch.autograd.grad(
+            result, self._trained, torch.ones_like(result), allow_unused=True
+        )
+        # copies: a graph's results lie where its next replay writes
+        parts = [part.float().flatten() for part in gradients if part is not None]
+        return result.detach().float().clone(), torch.cat(parts)
+
+    def _own_random_numbers(self):
+        """Within, random numbers are drawn without any from the run's stream."""
+        device = self._trained[0].device
+        return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def _off_by(found, expected) -> float:
+    """The larger ‖found - expected‖ / ‖expected‖ of the two."""
+    pairs = zip(found, expected, strict=True)
+    return max(float((one - other).norm() / other.norm()) for one, other in pairs)
 
 
 class _Blocks(nn.Module):

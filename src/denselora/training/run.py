@@ -24,7 +24,7 @@ from denselora.training.batches import Batches, validation_batches
 from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
-from denselora.training.graphs import GraphedBlocks, check_graphs
+from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.health import Diverged
 from denselora.training.job import Job
 from denselora.training.loop import Loop
@@ -80,8 +80,9 @@ def train(cfg: DictConfig) -> Path | None:
         return None
     if settings.compile:
         check_compiler(accelerator)
-    if settings.cuda_graphs:
-        check_graphs(accelerator, dtype)
+    against = against_graphs(accelerator, dtype)
+    if settings.cuda_graphs is True and against:
+        raise UserError(f"trainer.cuda_graphs=true: {against}; set it to false")
 
     with ExitStack() as at_end:
         at_end.push(partial(_end, accelerator))
@@ -107,7 +108,7 @@ def _fine_tune(
     )
     base_fingerprint = fingerprint(base)
     apart = keep_rows_apart(base)
-    if (settings.compile or settings.cuda_graphs) and not apart:
+    if (settings.compile or settings.cuda_graphs is True) and not apart:
         option = "compile" if settings.compile else "cuda_graphs"
         raise UserError(
             f"trainer.{option}=true: this model would mix a row with its padding; set it to false"
@@ -122,9 +123,14 @@ def _fine_tune(
     blocks = None
     if settings.compile:
         blocks = CompiledBlocks(model, settings.pass_tokens)
-    elif settings.cuda_graphs:
-        longest = max(plan.rows.lengths.values())
-        blocks = GraphedBlocks(model, settings.pass_tokens, settings.global_batch_size, longest)
+    elif settings.records_graphs and apart and not against_graphs(accelerator, dtype):
+        blocks = GraphedBlocks(
+            model,
+            settings.pass_tokens,
+            rows=settings.global_batch_size,
+            longest=max(plan.rows.lengths.values()),
+            must=settings.cuda_graphs is True,
+        )
 
     # 4. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)

@@ -30,7 +30,7 @@ class Settings:
     gradient_checkpointing: bool
     fused: str
     compile: bool
-    cuda_graphs: bool
+    cuda_graphs: str | bool
     validation_rows: int
     eval_steps: int
     checkpoint: str
@@ -63,8 +63,11 @@ class Settings:
             "torch.compile skips blocks under trainer.gradient_checkpointing; set one to false",
         )
         self._require(
+            "cuda_graphs", self.cuda_graphs in (True, False, "auto"), "use one of auto, true, false"
+        )
+        self._require(
             "cuda_graphs",
-            not (self.cuda_graphs and (self.gradient_checkpointing or self.compile)),
+            not (self.cuda_graphs is True and (self.gradient_checkpointing or self.compile)),
             "neither with trainer.gradient_checkpointing nor with trainer.compile; set it to false",
         )
         self._require(
@@ -84,6 +87,11 @@ class Settings:
             return cls(**config)
         except TypeError as error:
             raise UserError(f"trainer: {error}; see configs/trainer/default.yaml") from None
+
+    @property
+    def records_graphs(self) -> bool:
+        """Whether CUDA graphs are wanted, or may be used and nothing in the settings is against."""
+        return bool(self.cuda_graphs) and not (self.compile or self.gradient_checkpointing)
 
     def accumulation(self, processes: int) -> int:
         """Micro-batches that each process accumulates per optimizer step.
