@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 
@@ -9,8 +8,9 @@ from safetensors.torch import load_file
 
 import denselora
 from denselora.errors import UserError
-from tests.adapter.test_architectures import tiny
-from tests.tiny import TARGETS, adapted_llama, denselora_config, tiny_llama, train
+from tests.adapter.architectures import tiny
+from tests.adapter.release import release_folder
+from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 
 
 def logits(model, tokens):
@@ -142,35 +142,6 @@ def test_an_adapter_with_an_activation_is_not_written_as_lora(tmp_path):
     with pytest.raises(ValueError, match="activation='gelu'"):
         denselora.to_lora(adapted_llama(), tmp_path / "lora")
     assert not (tmp_path / "lora").exists()
-
-
-def release_folder(folder, model, change=None):
-    """What the authors' code would save of this model, had it run; ``change`` spoils the file."""
-    state = {}
-    for path, layer in model.named_modules():
-        if hasattr(layer, "denselora_core"):
-            E, M, D = (matrix.weight.detach().clone() for matrix in layer.matrices("default"))
-            state[f"{path}.lora_encoder.weight"] = E
-            state[f"{path}.lora_decoder.weight"] = D
-            state[f"{path}.lora_m.weight"] = M
-            short = path.rpartition(".")[2].removesuffix("_proj")
-            state[f"base_model.lora_encoder_{short}.weight"] = E.clone()
-            state[f"base_model.lora_decoder_{short}.weight"] = D.clone()
-    if change is not None:
-        change(state)
-    config = {
-        "r": 4,
-        "lora_alpha": 8,
-        "lora_dropout": 0.05,
-        "target_modules": TARGETS,
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": "base",
-    }
-    folder.mkdir(parents=True)
-    (folder / "adapter_config.json").write_text(json.dumps(config))
-    torch.save(state, folder / "adapter_model.bin")
-    return folder
 
 
 def test_the_authors_file_becomes_ours_with_equal_logits(tmp_path, tokens):

@@ -5,7 +5,7 @@ import pytest
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
-from tests.adapter.test_convert import release_folder
+from tests.adapter.release import release_folder
 from tests.tiny import adapted_llama, tiny_llama
 
 PAGE = Path(__file__).parents[2] / "docs" / "using_the_adapter.md"

@@ -21,7 +21,7 @@ from denselora.adapter.fused import gpu  # noqa: E402
 from denselora.adapter.fused.operator import LARGEST_GPU_RANK  # noqa: E402
 from denselora.adapter.layer import ACTIVATIONS  # noqa: E402
 from tests.adapter.fused import compile_kernels  # noqa: E402
-from tests.adapter.fused.test_operator import DROPOUTS, NAMES, operands, reference, result  # noqa: E402
+from tests.adapter.fused.branch import DROPOUTS, NAMES, operands, reference, result  # noqa: E402
 
 SEED = torch.tensor(12345678901234567, device=DEVICE)
 
