@@ -10,7 +10,7 @@ from denselora.entry_point import entry_point
 def main(cfg: DictConfig) -> float | None:
     from denselora.reproduce.point import Point
 
-    return Point.of(cfg, list(HydraConfig.get().overrides.task)).carry_out()
+    return Point.of(cfg, list(HydraConfig.get().overrides.task)).run()
 
 
 if __name__ == "__main__":

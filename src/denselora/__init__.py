@@ -1,7 +1,7 @@
 """DenseLoRA (ACL 2025) as a PEFT method. Importing this package registers it with PEFT.
 
-PEFT, and torch with it, is imported when it is first needed, so that a bad option is told at once
-and the tables are made where torch isn't installed.
+PEFT, and torch with it, is imported when it is first needed, so that a bad option is reported at
+once and the tables are made where torch isn't installed.
 """
 
 import importlib

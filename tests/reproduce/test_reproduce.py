@@ -13,7 +13,7 @@ from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
 
 
-def test_a_run_is_told_carried_out_recorded_and_not_done_twice(call, ran, folders):
+def test_a_run_is_announced_run_recorded_and_not_done_twice(call, ran, folders):
     code, out, err = call("adapter=lora")
     assert code == 0, err
     assert "1 runs: 1 missing" in out and "estimates for one H100" in out

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from denselora.errors import UserError
-from denselora.reproduce.states import all_states, carried_out, note_plan, state_of
+from denselora.reproduce.states import all_states, claimed, note_plan, state_of
 from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
 
@@ -18,38 +18,38 @@ def write(file, content):
     file.write_text(json.dumps(content))
 
 
-def test_a_planned_run_is_missing_until_someone_carries_it_out(run):
+def test_a_planned_run_is_missing_until_someone_runs_it(run):
     note_plan(run, ["adapter=lora"])
     assert (state_of(run).state, state_of(run).options) == ("missing", ["adapter=lora"])
-    with carried_out(run, ["adapter=lora"]) as tell:
+    with claimed(run, ["adapter=lora"]) as note:
         assert state_of(run).state == "running"
-        tell("failed", "no memory")
+        note("failed", "no memory")
     assert (state_of(run).state, state_of(run).reason) == ("failed", "no memory")
 
 
-def test_a_run_is_carried_out_by_one_process_only(run):
+def test_a_run_is_run_by_one_process_only(run):
     with (
-        carried_out(run, []),
+        claimed(run, []),
         pytest.raises(UserError, match="another process"),
-        carried_out(run, []),
+        claimed(run, []),
     ):
         pass
 
 
 def test_a_run_that_was_killed_counts_as_failed(run):
-    with carried_out(run, []):
+    with claimed(run, []):
         pass  # left without a word
     assert (state_of(run).state, state_of(run).reason) == ("failed", "killed")
 
 
 def test_a_run_that_saved_itself_is_to_be_continued(run):
-    with carried_out(run, []) as tell:
+    with claimed(run, []) as note:
         write(run / "config.yaml", {})
-        tell("stopped")
+        note("stopped")
     assert state_of(run).state == "stopped"
 
 
-def test_files_tell_more_than_the_note(run):
+def test_files_count_before_the_note(run):
     write(run / "config.yaml", {})
     assert state_of(run).state == "stopped"  # by train.py, without a note
     write_trained(run, make_trained(collapsed="loss is nan"))
@@ -61,7 +61,7 @@ def test_files_tell_more_than_the_note(run):
     assert state_of(run).state == "done"
 
 
-def test_a_folder_tells_of_every_run_that_it_holds_or_is_to_hold(run, script):
+def test_every_run_that_a_folder_holds_or_is_to_hold_is_listed(run, script):
     write(run / "config.yaml", {})
     note_plan(run.with_name("another"), [])
     assert [(each.run, each.state) for each in all_states(run.parent)] == [

@@ -97,8 +97,8 @@ _built: dict[str, tuple[dict[str, Any], float]] = {}
 
 
 def _method_and_bytes(job: Job, steps: int) -> tuple[dict[str, Any], float]:
-    """The method's parameters, and the bytes of training on one device; built once for what is
-    alike."""
+    """The method's parameters, and the bytes of training on one device; kept for further runs of
+    the same size."""
     config = job.config
     decides = [
         config["model"]["path"],

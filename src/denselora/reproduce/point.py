@@ -13,7 +13,7 @@ from denselora.evaluation.evaluation_folder import suffix
 from denselora.identity import run_id
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
-from denselora.reproduce.states import carried_out, state_of
+from denselora.reproduce.states import claimed, state_of
 from denselora.reproduce.tuning import best_learning_rate
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
@@ -67,7 +67,7 @@ class Point:
         state = state_of(self.folder).state
         return "trained" if state == "done" and not self.done else state
 
-    def carry_out(self) -> float | None:
+    def run(self) -> float | None:
         """Train and evaluate, or evaluate the plain base where there is nothing to train.
 
         Returns the validation loss in nats for a sweeper to minimise: infinite if the run diverged,
@@ -76,16 +76,16 @@ class Point:
         """
         if not self.done and self.state != "diverged":
             print(f"\n== {' '.join(self.options)}: {self.folder}", flush=True)
-            with carried_out(self.folder, self.options) as tell, one_gpu() as environment:
+            with claimed(self.folder, self.options) as note, one_gpu() as environment:
                 try:
                     self._steps(environment)
                 except UserError as error:
-                    tell("failed", str(error))
+                    note("failed", str(error))
                     raise
                 except SystemExit:
-                    tell("stopped")
+                    note("stopped")
                     raise
-                tell("done")
+                note("done")
         if self.state == "diverged":
             print(f"{self.folder}: diverged; delete the folder to run it again")
             return float("inf")

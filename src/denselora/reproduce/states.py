@@ -1,7 +1,7 @@
 """How far each run of a folder is.
 
 Beside the folder of a run, runs/<id>.json says what it was asked to do and how its last attempt
-ended; whoever carries the run out holds a lock on that file.
+ended; the process that runs it holds a lock on that file.
 """
 
 import fcntl
@@ -39,8 +39,8 @@ def note_plan(folder: Path, options: list[str]) -> None:
 
 
 @contextmanager
-def carried_out(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], None]]:
-    """Hold the run; gives a function (state, reason) that notes how it ended.
+def claimed(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], None]]:
+    """Hold the lock on a run; gives a function (state, reason) that notes how it ended.
 
     Raises UserError if another process holds it.
     """
@@ -49,21 +49,21 @@ def carried_out(folder: Path, options: list[str]) -> Iterator[Callable[[str, str
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder}: another process carries this run out") from None
+            raise UserError(f"{folder}: another process runs it; wait for that") from None
 
-        def tell(state: str, reason: str = "") -> None:
+        def note(state: str, reason: str = "") -> None:
             # in place: a new file would not be locked
             file.seek(0)
             file.truncate()
             file.write(_text(options, state, reason))
             file.flush()
 
-        tell("running")
-        yield tell
+        note("running")
+        yield note
 
 
 def state_of(folder: Path) -> RunState:
-    """How far one run is, by its files before its note: they outlive a kill."""
+    """How far one run is. Its files count before its note, which a killed run leaves as it was."""
     note = _note(folder)
     noted = {"options": [], "state": "missing", "reason": ""}
     held = False

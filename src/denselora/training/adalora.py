@@ -15,9 +15,9 @@ MOVING = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 class RankBudget:
     """AdaLoRA's importance scores and rank pattern, kept where a checkpoint can hold them.
 
-    PEFT would cut the saved matrices to the pattern, and such a file doesn't fit the model that
-    goes on with it. So its config never sees the pattern: pruned singular values are saved as the
-    zeros that they are.
+    PEFT would cut the saved matrices to the pattern, and the model that training goes on with
+    couldn't load them. So its config never sees the pattern: pruned singular values are saved as
+    the zeros that they are.
     """
 
     def __init__(self, tuner: AdaLoraModel):

@@ -48,10 +48,11 @@ class Batches:
 
 
 def spread(lengths: Sequence[int], most: int, processes: int = 1) -> list[list[int]]:
-    """The rows' places in passes of about equal tokens: as few as keep each at `most` tokens, or at
-    one row that is longer, and as many for each process.
+    """Spread rows over passes of about equally many tokens; the places of each pass's rows.
 
-    The longest row goes first, each to the pass that holds least.
+    There are as few passes as keep each within `most` tokens, but for a row that is longer, and
+    equally many for each process. Rows are placed from the longest down, each in the pass that has
+    the fewest tokens so far.
     """
     order = sorted(range(len(lengths)), key=lambda at: -lengths[at])
     rounds = -(-sum(lengths) // (most * processes))

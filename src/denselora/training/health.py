@@ -1,4 +1,4 @@
-"""Runs whose numbers can't be trusted: told, counted, stopped."""
+"""Runs whose numbers can't be trusted: reported, counted, stopped."""
 
 import math
 from collections.abc import Sequence

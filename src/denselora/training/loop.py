@@ -44,7 +44,7 @@ class Loop:
     blocks: CompiledBlocks | GraphedBlocks | None = None
 
     def run(self) -> bool:
-        """Train; returns whether the run was asked to stop before its end. It is saved then too.
+        """Train; returns whether it was asked to stop before its end, which also saves.
 
         Raises Diverged after `max_skipped_steps` in a row without a finite loss and gradient.
         """
@@ -95,7 +95,7 @@ class Loop:
         accelerator = self.state.accelerator
         self.state.model.eval()
         total = torch.zeros((), device=accelerator.device)
-        # every process makes as many passes, as sharded models need; what is over counts nothing
+        # sharded models need as many passes in every process; the surplus ones don't count
         for start in range(0, len(self.validation), accelerator.num_processes):
             mine = start + accelerator.process_index
             batch = self.validation[min(mine, len(self.validation) - 1)]
@@ -147,7 +147,7 @@ class Loop:
         total = torch.zeros((), device=accelerator.device)
         for number, batch in enumerate(passes, start=1):
             waits = number < len(passes)
-            # DeepSpeed asks Accelerate, which has no public way to be told
+            # DeepSpeed asks Accelerate whether to step; there is no public way to set the answer
             accelerator.gradient_state._set_sync_gradients(not waits)
             if self.blocks:
                 batch = self.blocks.padded(batch.to(accelerator.device))
@@ -196,7 +196,7 @@ class Loop:
         return metrics | {"skipped": why}
 
     def _improved(self, validation_loss: float) -> bool:
-        """Keep count of the best validation loss; whether its weights are to be kept."""
+        """Note the best validation loss; whether the present weights are to be kept."""
         progress = self.state.progress
         best = progress.best_validation_loss_nats
         if self.settings.checkpoint == "last" or not math.isfinite(validation_loss):

@@ -46,7 +46,7 @@ class Outcome:
         self.accelerator.wait_for_everyone()
 
     def diverged(self, error: Diverged, checkpoint: Path | None) -> Diverged:
-        """Leave training.json in the run folder; returns the error with where to go from here."""
+        """Write training.json into the run folder; returns the error with what to do next."""
         peak = self._peak_memory_gib()
         reason = f"{error}; the last good checkpoint is {checkpoint or 'none'}"
         if self.accelerator.is_main_process:

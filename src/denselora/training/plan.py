@@ -44,9 +44,9 @@ class Plan:
     def of(
         cls, job: Job, raw: Dataset, tokenizer: PreTrainedTokenizerBase, processes: int
     ) -> "Plan":
-        """For the rows of the training file; seed_data alone decides about them.
+        """Hold rows of the training file out and order the others; seed_data alone decides both.
 
-        Raises UserError if too few are left, or the batch can't be shared out among the processes.
+        Raises UserError if too few rows are left, or if the processes can't share a global batch.
         """
         settings, seed = job.settings, job.config["seed_data"]
         accumulation = settings.accumulation(processes)
@@ -95,7 +95,7 @@ class Plan:
 
 
 def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
-    """The plan, and what needs the rows' lengths: tokens and memory.
+    """Print the plan, its tokens, and the memory it needs.
 
     model: on the meta device, see `empty_model`.
     """
@@ -132,10 +132,10 @@ def empty_model(job: Job, steps: int) -> nn.Module:
 def memory(
     job: Job, model: nn.Module, longest: int, dtype: torch.dtype, processes: int = 1
 ) -> dict[str, float]:
-    """Bytes on one device without sharding: weights, gradients and optimizer, and what the forward
-    pass over as many of the longest rows as share one keeps for the backward pass.
+    """Bytes of weights, gradients, optimizer and activations on one device, without sharding.
 
-    The last is counted by running that pass on the meta device, where nothing is computed.
+    longest: tokens of the longest row. Activations are what a pass full of such rows keeps for its
+    backward pass, counted by running it on the meta device, where nothing is computed.
     """
     settings, quantization = job.settings, job.config["quantization"]
     rows = min(settings.pass_tokens // longest, settings.global_batch_size // processes)

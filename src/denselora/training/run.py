@@ -99,7 +99,7 @@ def _fine_tune(
     dtype: torch.dtype,
     stop: Callable[[], bool],
 ) -> None:
-    """Load, attach, train, save. A function of its own, so that `_end` finds nothing of it left."""
+    """Load, attach, train, save. A function of its own: `_end` runs when its variables are gone."""
     job, settings, steps = plan.job, plan.job.settings, plan.steps
     # 3. One seed, set before model and adapter exist.
     set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
@@ -226,10 +226,10 @@ def _fine_tune(
 
 
 def _end(accelerator: Accelerator, _type, error: BaseException | None, _traceback) -> None:
-    """Let go of the model, which an error's traceback keeps, then of the processes' group.
+    """Free the model, which an error's traceback keeps alive, then end the processes' group.
 
-    The other way round, DistributedDataParallel would end gloo's group, and wait for its threads
-    while holding the lock that they may need to free a tensor: once in many runs, for ever.
+    In the other order DistributedDataParallel ends gloo's group and waits for its threads, holding
+    a lock that they may need to free a tensor. Once in many runs that wait never ended.
     """
     while error:
         traceback.clear_frames(error.__traceback__)

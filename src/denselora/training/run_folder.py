@@ -32,7 +32,7 @@ class Trained:
     config: dict[str, Any]
     """Resolved."""
     base: dict[str, Any]
-    """What tells the base from others: `models.fingerprint`."""
+    """By which its base is known again: `models.fingerprint`."""
     method: Method
     protocol: Protocol
     git: Git

@@ -76,9 +76,9 @@ class Settings:
             "the best one is chosen by validation loss; set trainer.validation_rows",
         )
 
-    def _require(self, name: str, holds: bool, mend: str) -> None:
+    def _require(self, name: str, holds: bool, fix: str) -> None:
         if not holds:
-            raise UserError(f"trainer.{name}={getattr(self, name)}: {mend}")
+            raise UserError(f"trainer.{name}={getattr(self, name)}: {fix}")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Settings":

@@ -14,15 +14,15 @@ STOPPED = 75
 class Stopped(SystemExit):
     """The run has saved itself and ends with exit code 75; resume=true continues it."""
 
-    def __init__(self, step: int, folder: Path, tell: bool):
+    def __init__(self, step: int, folder: Path, report: bool):
         super().__init__(STOPPED)
-        if tell:
+        if report:
             print(f"stopped after step {step} and saved; continue with resume=true in {folder}")
 
 
 @contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Gives a function that tells whether a signal has come; the step in progress isn't cut off."""
+    """Gives a function that says whether a signal has come; the step in progress isn't cut off."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread may set handlers

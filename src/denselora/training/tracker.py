@@ -26,8 +26,8 @@ def start_tracker(accelerator: Accelerator, job: Job) -> None:
     try:
         accelerator.init_trackers("denselora", values, {"wandb": wandb})
     except Exception as error:  # wandb's own errors, which are imported with it
-        mend = "; set WANDB_MODE=offline or tracker=null" if tracker == "wandb" else ""
-        raise UserError(f"tracker={tracker}: can't start ({first_line(error)}){mend}") from None
+        fix = "; set WANDB_MODE=offline or tracker=null" if tracker == "wandb" else ""
+        raise UserError(f"tracker={tracker}: can't start ({first_line(error)}){fix}") from None
 
 
 def _experiment() -> str | None:

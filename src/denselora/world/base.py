@@ -188,7 +188,7 @@ def pretrain(
             asked_to_stop=stop,
         )
         if loop.run():
-            raise Stopped(state.progress.step, folder, tell=True)
+            raise Stopped(state.progress.step, folder, report=True)
     last = losses[-max(1, steps // 50) :]
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
