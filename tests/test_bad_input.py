@@ -13,7 +13,7 @@ SMALL = ["trainer.global_batch_size=4", "trainer.micro_batch_size=2", "trainer.m
 
 
 @pytest.fixture
-def told(script, tmp_path):
+def error_of(script, tmp_path):
     """Runs a script that must fail, and returns its one line."""
 
     def run(name: str, *arguments: str) -> str:
@@ -28,9 +28,9 @@ def told(script, tmp_path):
 
 
 @pytest.fixture
-def train(told, model_folder, data_folder):
+def train(error_of, model_folder, data_folder):
     def run(*arguments: str) -> str:
-        return told(
+        return error_of(
             "train", f"model.path={model_folder}", "data=local", f"data.path={data_folder}",
             *SMALL, *arguments,
         )  # fmt: skip
@@ -39,9 +39,9 @@ def train(told, model_folder, data_folder):
 
 
 @pytest.fixture
-def evaluate(told, model_folder, data_folder):
+def evaluate(error_of, model_folder, data_folder):
     def run(*arguments: str) -> str:
-        return told(
+        return error_of(
             "evaluate", f"model.path={model_folder}", "data=local", f"data.path={data_folder}",
             *arguments,
         )  # fmt: skip

@@ -27,10 +27,10 @@ def hub_says(monkeypatch, error: Exception) -> str:
         raise error
 
     monkeypatch.setattr("huggingface_hub.auth_check", refuse)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         check_access("owner/no-such-model-in-any-cache")
-    assert "\n" not in str(told.value) and "owner/no-such-model" in str(told.value)
-    return str(told.value)
+    assert "\n" not in str(error.value) and "owner/no-such-model" in str(error.value)
+    return str(error.value)
 
 
 def test_a_model_out_of_reach_says_how_to_get_access(monkeypatch):
@@ -42,7 +42,7 @@ def test_a_gated_model_says_where_its_licence_is(monkeypatch):
     assert "accept its licence at https://huggingface.co/owner" in hub_says(monkeypatch, gated)
 
 
-def test_an_unknown_model_is_told_as_such(monkeypatch):
+def test_an_unknown_model_is_named(monkeypatch):
     unknown = RepositoryNotFoundError.__new__(RepositoryNotFoundError)
     assert "none on the hub" in hub_says(monkeypatch, unknown)
 

@@ -62,6 +62,6 @@ def test_hash_changes_with_any_field():
     ],
 )
 def test_an_impossible_value_is_named(change, words):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as error:
         Protocol.from_config({**resolved("train", "protocol=paper")["protocol"], **change})
-    assert all(word in str(told.value) for word in words)
+    assert all(word in str(error.value) for word in words)

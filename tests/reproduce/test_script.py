@@ -23,11 +23,11 @@ def test_a_script_gets_its_options_and_the_environment(write, monkeypatch, tmp_p
     write(
         "import os, pathlib, sys\n"
         "if __name__ == '__main__':\n"
-        "    told = [os.environ['BEFORE'], os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:]]\n"
-        f"    pathlib.Path({str(tmp_path / 'told')!r}).write_text(' '.join(told))\n"
+        "    given = [os.environ['BEFORE'], os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:]]\n"
+        f"    pathlib.Path({str(tmp_path / 'given')!r}).write_text(' '.join(given))\n"
     )
     run_script("a.py", "x=1", environment={"CUDA_VISIBLE_DEVICES": "3"})
-    assert (tmp_path / "told").read_text() == "1 3 x=1"
+    assert (tmp_path / "given").read_text() == "1 3 x=1"
     assert "CUDA_VISIBLE_DEVICES" not in os.environ
 
 

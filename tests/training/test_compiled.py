@@ -58,7 +58,7 @@ def test_a_compiled_step_is_the_same_and_compiles_once_for_each_size():
         torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-5 * gradient.norm())
 
 
-def test_what_would_compile_again_is_told(monkeypatch):
+def test_what_would_compile_again_is_reported(monkeypatch):
     without_compiler = functools.partialmethod(torch.nn.Module.compile, backend="eager")
     monkeypatch.setattr(torch.nn.Module, "compile", without_compiler)
     model = model_for_training().train()
@@ -73,7 +73,7 @@ def test_what_would_compile_again_is_told(monkeypatch):
         weighted_loss(model, batch)
 
 
-def test_a_missing_compiler_is_told(monkeypatch):
+def test_a_missing_compiler_is_reported(monkeypatch):
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
     monkeypatch.setattr("torch._inductor.config.force_disable_caches", True)
     with pytest.raises(UserError, match=r"trainer\.compile=true: .*install a C\+\+ compiler"):

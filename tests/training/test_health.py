@@ -31,5 +31,5 @@ def line(step: int, loss: float | None, **rest) -> dict:
         ([line(1, 2.0, validation_loss_nats=1.5), line(2, 2.0, validation_loss_nats=2.0)], None),
     ],
 )
-def test_a_collapse_is_told_with_its_step(metrics, why):
+def test_a_collapse_is_reported_with_its_step(metrics, why):
     assert collapse(metrics) == why

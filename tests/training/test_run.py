@@ -183,7 +183,7 @@ def poisoned(monkeypatch, bad) -> None:
     )
 
 
-def test_a_step_without_finite_loss_is_left_out_and_told(start, monkeypatch, capsys):
+def test_a_step_without_finite_loss_is_left_out_and_reported(start, monkeypatch, capsys):
     poisoned(monkeypatch, lambda number: number == 2)
     run = start("trainer.validation_rows=0")
     line = metrics(run)[1]
@@ -319,7 +319,7 @@ def test_without_the_operator_the_equation_in_layer_py_is_trained(start, monkeyp
         ("+trainer.speed=1", "trainer: .*speed"),
     ],
 )
-def test_a_mistake_is_told_and_nothing_written(start, override, message, tmp_path):
+def test_a_mistake_is_reported_and_nothing_written(start, override, message, tmp_path):
     if override == "trainer.precision=fp16" and torch.cuda.is_available():
         pytest.skip("needs a machine without GPU")
     with pytest.raises(UserError, match=message):

@@ -35,6 +35,6 @@ def test_steps_are_of_whole_batches_over_all_epochs():
         ({"unknown": 1}, "unknown"),
     ],
 )
-def test_impossible_values_are_told(changes, message):
+def test_impossible_values_are_reported(changes, message):
     with pytest.raises(UserError, match=message):
         settings(**changes)
