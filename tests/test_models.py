@@ -27,10 +27,10 @@ def hub_says(monkeypatch, error: Exception) -> str:
         raise error
 
     monkeypatch.setattr("huggingface_hub.auth_check", refuse)
-    with pytest.raises(UserError) as error:
+    with pytest.raises(UserError) as refused:
         check_access("owner/no-such-model-in-any-cache")
-    assert "\n" not in str(error.value) and "owner/no-such-model" in str(error.value)
-    return str(error.value)
+    assert "\n" not in str(refused.value) and "owner/no-such-model" in str(refused.value)
+    return str(refused.value)
 
 
 def test_a_model_out_of_reach_says_how_to_get_access(monkeypatch):
