@@ -6,7 +6,7 @@ import pytest
 
 from tests import ROOT
 
-MIB = 2**20
+MB = 10**6
 
 
 def tracked(folder="."):
@@ -20,11 +20,11 @@ def tracked(folder="."):
     return [file for name in listed.stdout.split("\0") if (file := ROOT / name).is_file()]
 
 
-def test_results_have_at_most_8_mib_in_450_files():
+def test_results_have_at_most_8_mb_in_450_files():
     files = tracked("results")
     assert len(files) <= 450
-    assert sum(file.stat().st_size for file in files) <= 8 * MIB
+    assert sum(file.stat().st_size for file in files) <= 8 * MB
 
 
-def test_all_tracked_files_have_at_most_25_mib():
-    assert sum(file.stat().st_size for file in tracked()) <= 25 * MIB
+def test_all_tracked_files_have_at_most_25_mb():
+    assert sum(file.stat().st_size for file in tracked()) <= 25 * MB

@@ -42,6 +42,7 @@ STYLE = {
 }
 
 DPI = 160
+COLOURS = 256  # of a PNG: more than a chart has, and all of a colour map
 
 
 def write_figures(
@@ -79,7 +80,9 @@ def _save_png(figure: Figure, path: Path) -> None:
     """Without the transparency that no figure has: a tenth of the file."""
     drawn = BytesIO()
     figure.savefig(drawn, dpi=DPI)
-    Image.open(drawn).convert("RGB").save(path, "png", optimize=True, dpi=(DPI, DPI))
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(
+        path, "png", optimize=True, dpi=(DPI, DPI)
+    )
 
 
 def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published], Figure]]]:

@@ -33,7 +33,9 @@ from denselora.training.loss import frozen_head, weighted_loss
 AUTHORS, OURS = "authors' loop", "this loop"
 ROWS, MICRO_BATCH = 16, 4
 LONGEST = 256  # the cut-off
-ALLOWED = {"float32": 1e-4, "bfloat16": 0.1}  # relative difference of a matrix's gradients
+# Relative difference of a matrix's gradients. In bf16 rounding grows with the blocks: 0.02 after 4,
+# 0.19 after 32 of random weights on an H100. What is wrong shows in fp32.
+ALLOWED = {"float32": lambda blocks: 1e-4, "bfloat16": lambda blocks: max(0.1, 0.012 * blocks)}
 
 
 def measure(cfg: DictConfig, overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -93,7 +95,8 @@ def measure_one(
     rounds = [rows[start : start + ROWS] for start in range(0, len(rows), ROWS)]
     tokens = [sum(len(row["input_ids"]) for row in batch) for batch in rounds]
     off_by = _off_by(ways, rounds[0])
-    assert max(off_by) < ALLOWED[shape.precision], f"gradients differ by {max(off_by)}"
+    allowed = ALLOWED[shape.precision](shape.config.num_hidden_layers)
+    assert max(off_by) < allowed, f"gradients differ by {max(off_by)}"
     for way in ways:  # what only the first step costs, or the first of each size
         for batch in rounds if isinstance(way, Recorded | Compiled) else rounds[:1]:
             way.step(batch)

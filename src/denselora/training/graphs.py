@@ -60,6 +60,8 @@ class GraphedBlocks:
         # A graph's gradients lie where its next replay writes; autograd adds them to these.
         self._gradients = [torch.zeros_like(weight) for weight in self._trained]
         self._backbone.forward = self._pass
+        # recording takes a stream of its own, which autograd would remark upon at every step
+        torch.autograd.graph.set_warn_on_accumulate_grad_stream_mismatch(False)
 
     def padded(self, batch: Batch) -> Batch:
         """The batch, which lies on the model's device, at the next larger size, with empty rows."""
