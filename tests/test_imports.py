@@ -1,9 +1,12 @@
-"""The packages' order: each imports from those before it in the list, never upwards."""
+"""What may import what."""
 
 import ast
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "src" / "denselora"
+from tests import ROOT
+
+SOURCE = ROOT / "src" / "denselora"
+# each package imports from those before it in the list
 ORDER = (
     *("errors", "files", "configs", "provenance", "entry_point", "protocol", "identity", "tasks"),
     *("data", "adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
@@ -12,14 +15,14 @@ ORDER = (
 
 
 def imported(file: Path) -> set[str]:
-    """The packages and modules directly in denselora that a file imports, anywhere in it."""
+    """Dotted names of all that a file imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("denselora.")}
+    return names
 
 
 def test_no_import_runs_upwards():
@@ -28,5 +31,17 @@ def test_no_import_runs_upwards():
         own = file.relative_to(SOURCE).with_suffix("").parts[0]
         if own != "__init__":
             allowed = ORDER[: ORDER.index(own) + 1]
-            upwards += [f"{file} imports {name}" for name in imported(file) - set(allowed)]
+            packages = {n.split(".")[1] for n in imported(file) if n.startswith("denselora.")}
+            upwards += [f"{file} imports {name}" for name in packages - set(allowed)]
     assert not upwards
+
+
+def test_no_test_module_imports_from_another():
+    """What several need is in a file of its own."""
+    crossing = [
+        f"{file} imports {name}"
+        for file in (ROOT / "tests").rglob("*.py")
+        for name in imported(file)
+        if name.startswith("tests.") and any(part.startswith("test_") for part in name.split("."))
+    ]
+    assert not crossing
