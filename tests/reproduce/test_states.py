@@ -78,3 +78,12 @@ def test_a_broken_note_is_one_line(run, script):
     run.with_name(f"{run.name}.json").write_text("{")
     code, _, err = script("status", str(run.parent))
     assert code == 2 and "malformed JSON" in err and len(err.splitlines()) == 1
+
+
+def test_a_damaged_training_json_is_one_line(run, script):
+    run.mkdir(parents=True)
+    (run / "config.yaml").touch()
+    (run / "training.json").write_text("{")
+    code, _, err = script("status", str(run.parent))
+    assert code == 2 and len(err.splitlines()) == 1
+    assert f"{run / 'training.json'}: not as this version writes it" in err
