@@ -8,9 +8,9 @@ from typing import Any
 from omegaconf import DictConfig
 
 from denselora import provenance
-from denselora.errors import UserError
 from denselora.files import check_writable, write_json, write_text
 from denselora.speed import evaluation, loop, step
+from denselora.speed.parts import chosen_parts
 
 PARTS = {"step": step, "loop": loop, "evaluation": evaluation}
 
@@ -19,9 +19,7 @@ def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     """Measure the parts in `parts`, print their tables as they come, and write both forms where
     `output` says; returns the JSON's content. Raises UserError for a part that isn't there.
     """
-    unknown = [name for name in cfg.parts if name not in PARTS]
-    if unknown:
-        raise UserError(f"parts: {unknown[0]} is none of {', '.join(PARTS)}")
+    parts = chosen_parts(cfg.parts, PARTS)
     output = Path(cfg.output) if cfg.output else None
     if output:
         check_writable(output.parent, "output")
@@ -33,7 +31,7 @@ def run(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
     }
     tables = [_where(result)]
     print(tables[0])
-    for name in cfg.parts:
+    for name in parts:
         result[name] = PARTS[name].measure(cfg, overrides)
         tables.append(PARTS[name].table(result[name]))
         print(tables[-1])

@@ -87,6 +87,20 @@ def test_every_part_names_each_check_once():
     assert all(check.about.endswith(".") for checks in run.PARTS.values() for check in checks)
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("parts=card", "parts=card: give a list of card, operator"),
+        ("parts=[]", "parts=[]: give a list of card, operator"),
+        ("rehearse=maybe", "rehearse=maybe: give true or false"),
+        ("output=", "output=: give a folder"),
+    ],
+)
+def test_a_mistake_is_one_line(script, override, message):
+    code, _, err = script("check_gpu", override)
+    assert code == 2 and err.strip().startswith(f"error: {message}")
+
+
 def test_an_unknown_part_is_one_line(script):
     code, _, err = script("check_gpu", "parts=[card,speeds]")
     assert code == 2

@@ -17,6 +17,7 @@ from denselora.files import check_writable, write_json, write_text
 from denselora.speed.check import answers, card, four_bit, mini, operator, passes, shapes
 from denselora.speed.check.finding import Place
 from denselora.speed.check.processes import Check, Outcome, run_all
+from denselora.speed.parts import chosen_parts
 
 # in the order in which they are worth the time; the parts' names are those of `parts=[...]`
 PARTS: dict[str, tuple[Check, ...]] = {
@@ -59,10 +60,12 @@ def run(cfg: DictConfig) -> bool:
 
     Raises UserError for an unknown part, a folder that can't be written, or without a GPU.
     """
-    unknown = [name for name in cfg.parts if name not in PARTS]
-    if unknown:
-        raise UserError(f"parts: {unknown[0]} is none of {', '.join(PARTS)}")
-    folder = Path(cfg.output)
+    parts = chosen_parts(cfg.parts, PARTS)
+    if cfg.rehearse not in (True, False):
+        raise UserError(f"rehearse={cfg.rehearse}: give true or false")
+    if not cfg.output:
+        raise UserError("output=: give a folder")
+    folder = Path(str(cfg.output))
     check_writable(folder, "output")
     config = OmegaConf.to_container(cfg, resolve=True)
     kind = "cpu" if cfg.rehearse else "cuda"
@@ -71,7 +74,7 @@ def run(cfg: DictConfig) -> bool:
     place = Place(kind, config["sizes"][kind], config)
     if kind == "cuda" and not torch.cuda.is_available():
         raise UserError("no GPU here: run this where there is one, or try it with rehearse=true")
-    checks = [check for name in cfg.parts for check in PARTS[name]]
+    checks = [check for name in parts for check in PARTS[name]]
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     outcomes: list[Outcome] = []
