@@ -7,6 +7,7 @@ from typing import Any
 import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -19,6 +20,7 @@ from transformers import (
 )
 
 from denselora.errors import UserError, first_line
+from denselora.loaded import check_model
 
 
 def check_access(path: str) -> None:
@@ -84,6 +86,8 @@ def load_base(
     (nf4 with double quantisation, as in QLoRA) and computes in `dtype`.
 
     A hub's generation_config.json can switch sampling on (LLaMA-3's does), so it is replaced.
+
+    Raises UserError where there is no model, or its weights don't pass `loaded.check_model`.
     """
     check_access(path)
     options = {}
@@ -93,9 +97,16 @@ def load_base(
             "device_map": {"": torch.device(device)},
         }
     try:
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, **options)
-    except (OSError, ValueError) as error:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # the check tells of them in one line
+            **options,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise _unreachable(path, error) from None
+    check_model(model, info, f"model.path={path}")
     model.generation_config = GenerationConfig()
     return model if quantization else model.to(device)
 

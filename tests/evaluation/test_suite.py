@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from denselora.errors import UserError
 from denselora.evaluation import suite
@@ -122,6 +122,23 @@ def test_a_failing_benchmark_does_not_lose_the_others(where, tmp_path, monkeypat
     monkeypatch.undo()
     (record,), failures = evaluate(*where)
     assert not failures and len(record.benchmarks) == 3
+
+
+@pytest.mark.parametrize("scoring", ["generate", "choice"])
+@pytest.mark.parametrize("protocol", ["clean", "paper"])
+def test_rows_whose_logits_are_not_finite_get_no_answer(scoring, protocol, where, monkeypatch):
+    forward = LlamaForCausalLM.forward
+
+    def broken(self, *args, **options):
+        output = forward(self, *args, **options)
+        output.logits[..., 3] = float("nan")
+        return output
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", broken)
+    records, failures = evaluate(*where, f"scoring={scoring}", f"protocol={protocol}")
+    assert not records and len(failures) == 3
+    assert all("scores aren't finite" in failure for failure in failures)
+    assert "boolq failed: one of the 10 rows" in failures[0]
 
 
 def test_an_adapter_without_effect_is_refused_and_the_others_scored(

@@ -1,17 +1,20 @@
 """Adapter folders on one base model, one after the other."""
 
 import hashlib
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import peft
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
+from denselora.loaded import check_adapter
 from denselora.models import fingerprint, load_base, same_base
 from denselora.training.run_folder import Trained, read_trained
 
@@ -63,22 +66,36 @@ def adapted(
     if not (folder / "adapter_config.json").is_file():
         yield load_base(str(folder), base.dtype, base.device).eval()
         return
-    try:
-        model = peft.PeftModel.from_pretrained(base, str(folder))
-    except (ValueError, RuntimeError, KeyError, OSError) as error:
-        raise UserError(
-            f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
-            "choose the base that it was made for"
-        ) from None
+    model = _load(base, folder, base_path)
     # else the operator would score a method that isn't its own
     plain = trained and trained.config["trainer"].get("fused") == "never"
     try:
+        saved = peft.load_peft_weights(str(folder), device="cpu")
+        check_adapter(model, saved, f"adapter_path={folder}")
         with use_fused("never") if plain else nullcontext():
             yield model.eval()
     finally:
         model.unload()
         if hasattr(base, "peft_config"):
             del base.peft_config  # else the next adapter is taken for a second one
+
+
+def _load(base: PreTrainedModel, folder: Path, base_path: str) -> peft.PeftModel:
+    """The base with the adapter, as far as it fits: `check_adapter` has to say whether it does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what the check tells in one line
+            return peft.PeftModel.from_pretrained(base, str(folder), ignore_mismatched_sizes=True)
+    except KeyError as error:  # of modules_to_save and the like
+        raise UserError(
+            f"adapter_path={folder}: the weights don't fit its adapter_config.json (missing: "
+            f"{error.args[0]}); get the folder whole again"
+        ) from None
+    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
+        raise UserError(
+            f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
+            "choose the base that it was made for"
+        ) from None
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from denselora.errors import UserError
 from denselora.evaluation.packing import Packing, can_pack, last_block_at, packed
 
 
@@ -68,12 +69,21 @@ class Context:
             past_key_values=self.cache,
             use_cache=True,
         ).logits
-        return logits.float()
+        return finite(logits).float()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows alone (int64 [kept])."""
         self.cache.batch_select_indices(rows)
         self.visible, self.length = self.visible[rows], self.length[rows]
+
+
+def finite(logits: Tensor) -> Tensor:
+    """The logits [..., V]. Raises UserError if one of the best is NaN or infinite: argmax and topk
+    would answer all the same. What a model rules out may be at -inf.
+    """
+    if not logits.amax(-1).isfinite().all():
+        raise UserError("the model's scores aren't finite (NaN or infinity); no answer is taken")
+    return logits
 
 
 def shared_head(prompts: Sequence[Sequence[int]]) -> list[int]:
@@ -140,7 +150,7 @@ def read_prompts(
             use_cache=True,
             logits_to_keep=guessed + 1,
         ).logits
-    logits = logits.view(len(bodies), guessed + 1, -1)
+    logits = finite(logits).view(len(bodies), guessed + 1, -1)
     ahead = torch.arange(guessed, device=device)
     right = logits[:, :-1].argmax(-1) == torch.tensor(list(draft), device=device)
     kept = right.long().cumprod(1).sum(1)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 
+from denselora.loaded import check_adapter, check_tensors
 from denselora.results.change import write_change
 
 PER_LAYER = re.compile(
@@ -52,13 +53,22 @@ def save_weights(model: nn.Module, folder: Path, weights: dict[str, Any] | None 
 
 
 def load_weights(model: nn.Module, folder: Path) -> None:
-    """Put a folder written by `save_weights` back into the same model."""
+    """Put a folder written by `save_weights` back into the same model.
+
+    Raises UserError if tensors are missing, unexpected, of another shape or not finite.
+    """
     if isinstance(model, peft.PeftModel):
         weights = peft.load_peft_weights(str(folder), device="cpu")
+        check_adapter(model, weights, str(folder))
         peft.set_peft_model_state_dict(model, weights)
-    else:
-        model.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
-        model.tie_weights()
+        return
+    weights, own = load_file(folder / "model.safetensors"), model.state_dict()
+    # of tied weights one is saved
+    saved = {own[name].data_ptr() for name in weights if name in own}
+    needed = {k: own[k] for k in own if k in weights or own[k].data_ptr() not in saved}
+    check_tensors(weights, needed, str(folder), "the weights aren't the model's")
+    model.load_state_dict(weights, strict=False)
+    model.tie_weights()
 
 
 def matrices(model: nn.Module) -> dict[str, np.ndarray]:

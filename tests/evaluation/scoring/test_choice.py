@@ -19,6 +19,13 @@ def full_log_likelihood(model, prompt, answer) -> float:
     return sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
 
 
+def test_scores_that_are_not_finite_are_no_answer(respondent):
+    choice = Choice(respondent, benchmark("boolq"))
+    for nats in ([float("nan"), -1.0], [-1.0, float("inf")], [-float("inf"), -1.0]):
+        with pytest.raises(UserError, match="row 7: log-likelihoods that aren't finite"):
+            choice.ranked(7, "", "true", ("true", "false"), nats)
+
+
 def differences(values):
     return [value - values[0] for value in values]
 

@@ -69,6 +69,10 @@ class BatchedScoring(Scoring):
                 if not _out_of_memory(error):
                     raise
                 answers = None
+            except UserError as error:
+                rows = ", ".join(str(question.number) for question in batch[:5])
+                among = f"one of the {len(batch)} rows" if len(batch) > 1 else "row"
+                raise UserError(f"{among} {rows}{', ...' if batch[5:] else ''}: {error}") from None
             if answers is None:  # outside of the except: the error holds the batch's memory
                 batches.halve(batch, f"{self.benchmark.name}: out of memory")
             else:

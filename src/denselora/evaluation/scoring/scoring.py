@@ -1,5 +1,6 @@
 """What every way to an answer has in common."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -10,6 +11,7 @@ from datasets import Dataset
 from torch import nn
 from transformers import GenerationConfig
 
+from denselora.errors import UserError
 from denselora.evaluation.respondent import Respondent
 from denselora.results.predictions import prompt_hash
 from denselora.tasks import Benchmark
@@ -71,7 +73,9 @@ class Scoring(ABC):
         self, number: int, prompt: str, gold: str, words: Sequence[str], nats: Sequence[float]
     ) -> Prediction:
         """What is kept where the words were ranked by these log-likelihoods: the first of the
-        best is the answer."""
+        best is the answer. Raises UserError if they aren't finite."""
+        if not all(map(math.isfinite, nats)):
+            raise UserError(f"row {number}: log-likelihoods that aren't finite ({list(nats)})")
         best = words[max(range(len(words)), key=nats.__getitem__)]
         by_word = {word: round(value, 4) for word, value in zip(words, nats, strict=True)}
         kept = self.prediction(number, prompt, gold, best, best)
