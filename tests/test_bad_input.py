@@ -79,6 +79,24 @@ def test_targets_that_match_nothing(train):
     assert "nothing_proj" in train("adapter.target_modules=[nothing_proj]")
 
 
+@pytest.mark.parametrize("adapter", ["denselora", "lora", "dora", "vera", "lokr", "adalora"])
+def test_one_target_of_several_that_matches_nothing(train, adapter):
+    message = train(f"adapter={adapter}", "adapter.target_modules=[q_proj,k_porj,v_proj]")
+    assert f"adapter={adapter}: target_modules: k_porj matches nothing" in message
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("modules_to_save", "[lm_haed]", "modules_to_save: lm_haed"),
+        ("layers_to_transform", "[0,7]", "layers_to_transform: 7"),
+        ("exclude_modules", "[gate_porj]", "exclude_modules: gate_porj"),
+    ],
+)
+def test_modules_or_layers_that_match_nothing(train, field, value, named):
+    assert f"{named} matches nothing" in train(f"+adapter.peft.{field}={value}")
+
+
 @pytest.mark.parametrize("r", [0, -4])
 @pytest.mark.parametrize("adapter", ["denselora", "lora"])
 def test_a_rank_below_one(train, adapter, r):

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch import nn
 from transformers import PreTrainedModel
 
+from denselora.adapter.targets import unmatched
 from denselora.errors import UserError, first_line
 from denselora.models import count_parameters
 
@@ -17,8 +18,8 @@ from denselora.models import count_parameters
 def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module:
     """The model with the adapter of the config group `adapter`, ready to train for `steps` steps.
 
-    Raises UserError if the group names no method to train, holds an impossible value, or targets
-    modules that the model doesn't have.
+    Raises UserError if the group names no method to train, holds an impossible value, or names
+    modules or layers that the model doesn't have.
     """
     if adapter.name == "none":
         raise UserError(
@@ -35,6 +36,11 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
         if isinstance(config, partial):
             config = config(steps)
         config.task_type = "CAUSAL_LM"
+        if faults := unmatched(config, model):
+            raise UserError(
+                f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
+                "modules and layers that it has"
+            )
         return peft.get_peft_model(model, config)
     except InstantiationException as error:
         raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None

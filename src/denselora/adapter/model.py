@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import torch
 from peft import PeftConfig
@@ -11,6 +12,7 @@ from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPP
 from torch import nn
 
 from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.targets import unmatched
 
 
 def pair_names(shapes: dict[str, tuple[int, int]], share: str) -> dict[str, str]:
@@ -85,9 +87,12 @@ class DenseLoraModel(BaseTuner):
         PEFT 0.21 calls its post-injection hook for the first adapter only, so this method, which
         it calls for each, does the sharing.
         """
+        faults = unmatched(self.peft_config[adapter_name], model)
         if not hasattr(self, "denselora_encoder"):  # the tuner's own or, see above, the model's
             self.denselora_encoder, self.denselora_decoder = nn.ModuleDict(), nn.ModuleDict()
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        if faults:
+            warnings.warn(f"nothing in the model matches {', '.join(faults)}", stacklevel=2)
         config = self.peft_config[adapter_name]
         layers = {
             path: layer
