@@ -89,6 +89,7 @@ def load_base(
 
     Raises UserError where there is no model, or its weights don't pass `loaded.check_model`.
     """
+    check_quantization(quantization)
     check_access(path)
     options = {}
     if quantization:
@@ -119,9 +120,13 @@ def _quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    if name == "int8":
-        return BitsAndBytesConfig(load_in_8bit=True)
-    raise UserError(f"quantization={name}: use one of {', '.join(QUANTIZATIONS)}, or null")
+    return BitsAndBytesConfig(load_in_8bit=True)
+
+
+def check_quantization(name: str | None) -> None:
+    """Raise UserError unless `load_base` takes it."""
+    if name is not None and name not in QUANTIZATIONS:
+        raise UserError(f"quantization={name}: use one of {', '.join(QUANTIZATIONS)}, or null")
 
 
 def precision(device: torch.device, wanted: str = "auto") -> torch.dtype:

@@ -93,6 +93,16 @@ def test_a_plan_names_the_modules_that_tell_its_runs_apart(call, monkeypatch):
     assert "adapter.target_modules=[up_proj,down_proj] " in out
 
 
+def test_the_plain_base_is_evaluated_under_the_runs_quantization(call, monkeypatch):
+    steps = {}
+    for module in (point_module, announce):
+        monkeypatch.setattr(
+            module, "run_script", lambda name, *given, **_: steps.update({name: given})
+        )
+    call("adapter=none", "quantization=int8")
+    assert "quantization=int8" in steps["evaluate.py"]
+
+
 def test_estimates_grow_with_rows_and_shrink_with_speed(compose):
     run = compose("trainer.max_steps=null", "data.n_train=8")
     whole = estimate(run, "H100")

@@ -48,12 +48,16 @@ def weights_hash(folder: Path) -> str:
 
 @contextmanager
 def adapted(
-    base: PreTrainedModel, folder: Path, trained: Trained | None, base_path: str
+    base: PreTrainedModel,
+    folder: Path,
+    trained: Trained | None,
+    base_path: str,
+    quantization: str | None,
 ) -> Iterator[nn.Module]:
     """The base with the adapter of the folder, in evaluation mode; the plain base again after.
 
     What was trained with trainer.fused=never is evaluated so. A folder of full fine-tuning holds a
-    whole model, which is loaded beside the base.
+    whole model, which is loaded beside the base, quantised as the base is.
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
@@ -64,7 +68,7 @@ def adapted(
             f"model.path={base_path}; choose that model"
         )
     if not (folder / "adapter_config.json").is_file():
-        yield load_base(str(folder), base.dtype, base.device).eval()
+        yield load_base(str(folder), base.dtype, base.device, quantization).eval()
         return
     model = _load(base, folder, base_path)
     # else the operator would score a method that isn't its own

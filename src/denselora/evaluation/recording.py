@@ -67,6 +67,7 @@ def record_evaluation(
         evaluation=Evaluation(
             limit=config["limit"],
             scoring=kind.name,
+            quantization=config["quantization"],
             decoding=decoding.to_diff_dict() if decoding else {},
             batch_size=None,
         ),

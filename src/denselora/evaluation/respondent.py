@@ -33,7 +33,8 @@ def load_respondent(
     """The resolved config, and the base, or the base with the adapter of `adapter_path`, under the
     config's protocol.
 
-    Model, data and protocol are those of the adapter's training unless named in overrides.
+    Model, data, protocol and quantization are those of the adapter's training unless named in
+    overrides.
     """
     folder = Path(cfg.adapter_path) if cfg.adapter_path else None
     trained = read_adapter(folder) if folder else None
@@ -41,6 +42,8 @@ def load_respondent(
     path = config["model"]["path"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(path)
-    base = load_base(path, precision(device), device).eval()
-    with adapted(base, folder, trained, path) if folder else nullcontext(base) as model:
+    quantization = config["quantization"]
+    base = load_base(path, precision(device), device, quantization).eval()
+    own = adapted(base, folder, trained, path, quantization) if folder else nullcontext(base)
+    with own as model:
         yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

@@ -13,9 +13,11 @@ from transformers import PreTrainedModel
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import adapted, read_adapter, weights_hash
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
+from denselora.models import check_quantization
 from denselora.training.run_folder import Trained
 
-GROUPS = ("model", "data", "protocol")
+# what an evaluation takes from the training unless it is named
+FOLLOWED = ("model", "data", "protocol", "quantization")
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,14 @@ class Subject:
     folder: EvaluationFolder
 
     @contextmanager
-    def on(self, base: PreTrainedModel, base_path: str) -> Iterator[nn.Module]:
+    def on(
+        self, base: PreTrainedModel, base_path: str, quantization: str | None
+    ) -> Iterator[nn.Module]:
         """The model to ask; the plain base again after. Raises as `adapted` does."""
         if self.adapter is None:
             yield base
             return
-        with adapted(base, self.adapter, self.trained, base_path) as model:
+        with adapted(base, self.adapter, self.trained, base_path, quantization) as model:
             yield model
 
 
@@ -68,8 +72,8 @@ def follow(
     trainings: Sequence[Trained | None],
     overrides: Sequence[str],
 ) -> dict[str, Any]:
-    """The resolved config, with model, data and protocol of the training where the command line is
-    silent.
+    """The resolved config, with model, data, protocol and quantization of the training where the
+    command line is silent.
 
     Raises UserError when the adapters' trainings differ in what isn't named.
     """
@@ -79,7 +83,7 @@ def follow(
         for folder, trained in zip(adapters, trainings, strict=True)
         if trained
     }
-    for group in filter(cfg.__contains__, GROUPS):
+    for group in filter(cfg.__contains__, FOLLOWED):
         if any(override.lstrip("+").split("=")[0] == group for override in overrides):
             continue
         inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
@@ -87,12 +91,14 @@ def follow(
         if configs:
             (one, config), *others = configs.items()
             for other, another in others:
-                if another[group] != config[group]:
+                if another.get(group) != config.get(group):
                     raise UserError(
                         f"adapter_path: {one} and {other} were trained with another {group}; name "
                         f"one by {group}=, or evaluate them apart"
                     )
-            cfg[group] = OmegaConf.merge(config[group], named)
+            followed = config.get(group)
+            cfg[group] = OmegaConf.merge(followed, named) if named else followed
+    check_quantization(cfg.quantization)
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
 
@@ -113,6 +119,9 @@ def _subject(
     config: dict[str, Any], adapter: Path | None, trained: Trained | None, several: bool
 ) -> Subject:
     run = trained.run_id if trained else _name(config, adapter)
+    quantization = config["quantization"]
+    if quantization != (trained.config.get("quantization") if trained else None):
+        run += f"-{quantization or 'unquantised'}"
     run += suffix(config["scoring"], config["limit"])
     folder = Path(config["output_dir"] or Path("evaluations") / run)
     if config["output_dir"] and several:
@@ -120,6 +129,7 @@ def _subject(
     identity = {
         "adapter": weights_hash(adapter) if adapter else None,
         "model": config["model"]["path"],
+        "quantization": quantization,
         "protocol": config["protocol"],
         "scoring": config["scoring"],
         "data": config["data"],

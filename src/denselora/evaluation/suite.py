@@ -26,8 +26,8 @@ from denselora.results.record import Record
 def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], list[str]]:
     """Score adapter folders, or the plain base, and write the predictions and the records.
 
-    overrides: the command line's, to tell a choice from a default: model, data and protocol are
-    those of the adapters' training unless named.
+    overrides: the command line's, to tell a choice from a default: model, data, protocol
+    and quantization are those of the adapters' training unless named.
 
     Returns the records (on the main process; none on the others) and a line for each adapter or
     benchmark that failed, which doesn't stop the others.
@@ -54,7 +54,8 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     path = config["model"]["path"]
     process = PartialState(cpu=not torch.cuda.is_available())
     tokenizer = load_tokenizer(path)
-    base = load_base(path, precision(process.device), process.device).eval()
+    dtype, quantization = precision(process.device), config["quantization"]
+    base = load_base(path, dtype, process.device, quantization).eval()
     base.requires_grad_(False)  # what trains is counted
     for subject in subjects:
         subject.folder.check_base(fingerprint(base))
@@ -67,7 +68,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     with tqdm(total=total, unit="row", desc="all", disable=not process.is_main_process) as bar:
         for subject in subjects:
             try:
-                with subject.on(base, path) as model:
+                with subject.on(base, path, quantization) as model:
                     if subject.adapter:
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)

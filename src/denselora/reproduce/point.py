@@ -96,6 +96,7 @@ class Point:
             groups = ("model", "data", "protocol")
             subject = [f"{group}={self.config[group]['name']}" for group in groups]
             subject += [option for option in self.options if option.partition(".")[0] in groups]
+            subject += [f"quantization={self.config['quantization'] or 'null'}"]
         else:
             run = RunFolder(self.folder)
             subject = [f"adapter_path={run.adapter}"]

@@ -217,6 +217,7 @@ def _block_key(record: Record) -> tuple[str, ...]:
         protocol.hash,
         str(evaluation.limit),
         evaluation.scoring,
+        evaluation.quantization or "",
         json.dumps(evaluation.decoding, sort_keys=True),
         " ".join(record.data.columns),
     )

@@ -148,10 +148,11 @@ def marker(row: Row) -> str:
 def place(block: Block) -> str:
     """What every figure of a block states: model, data, protocol and rows evaluated."""
     record = block.first
-    limit = record.evaluation.limit
+    limit, quantization = record.evaluation.limit, record.evaluation.quantization
     return (
         f"{record.model.label}, {record.data.label}, protocol {record.protocol.name}, "
         f"{record.evaluation.scoring}, "
+        + (f"{quantization} base, " if quantization else "")
         + (f"at most {limit} rows a benchmark" if limit else "all test rows")
     )
 

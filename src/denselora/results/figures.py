@@ -104,6 +104,8 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
 def _name(block: Block) -> str:
     record = block.first
     parts = [record.model.name, record.data.name, record.protocol.name, record.evaluation.scoring]
+    if record.evaluation.quantization:
+        parts.append(record.evaluation.quantization)
     if record.evaluation.limit:
         parts.append(f"limit{record.evaluation.limit}")
     return "-".join(parts)

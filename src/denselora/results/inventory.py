@@ -110,13 +110,16 @@ def options_of(record: Record) -> Options | None:
         )
         if value != usual
     }
-    trained = record.config
+    trained, quantization = record.config, record.evaluation.quantization
+    if trained and quantization != trained.get("quantization"):
+        return None  # reproduce.py evaluates as was trained
     if trained is None:
         if record.method.name != "none":
             return None  # an adapter that other code made
         trained = {group: {"name": getattr(record, group).name} for group in GROUPS[:3]}
         trained["data"]["label"] = record.data.label
         trained["adapter"] = {"name": "none"}
+        trained["quantization"] = quantization
     try:
         named = {group: trained[group]["name"] for group in GROUPS}
     except (KeyError, TypeError):

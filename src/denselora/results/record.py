@@ -128,6 +128,8 @@ class Evaluation:
     """Every decoding field as given to generate."""
     batch_size: int | None = Field(gt=0)
     """Prompts decoded together; null where batches are sized by tokens."""
+    quantization: str | None = None
+    """nf4 or int8, of the base that was asked; null: as its precision says."""
 
 
 @_keys

@@ -56,6 +56,7 @@ def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
     record, suite = block.first, block.columns
     rows = [_measured_cells(row, suite, row in whole.references) for row in block.rows]
     limit, protocol = record.evaluation.limit, record.protocol
+    quantization = record.evaluation.quantization
     columns = [
         column
         for column in rows[0]
@@ -70,11 +71,14 @@ def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
         model=record.model.label,
         title=f"{record.model.label}, {record.data.label}, protocol {protocol.name}, "
         f"{record.evaluation.scoring}"
+        + (f", {quantization} base" if quantization else "")
         + (f", at most {limit} rows a benchmark" if limit else "")
         + what,
         statement=f"Measured. Model {record.model.label}; data {record.data.label}; "
         f"protocol {protocol.name}, version {protocol.version}, hash {protocol.hash}; "
-        f"scoring by {record.evaluation.scoring}; {n:,} of {full_n:,} test rows of "
+        f"scoring by {record.evaluation.scoring}"
+        + (f" on a base in {quantization}" if quantization else "")
+        + f"; {n:,} of {full_n:,} test rows of "
         f"{len(parts)} benchmarks; evaluated {' to '.join(sorted({days[0], days[-1]}))}. "
         "Accuracy in %.",
         columns=columns,

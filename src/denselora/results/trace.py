@@ -83,6 +83,7 @@ def _words(record: Record) -> set[str]:
     model, method, data = record.model, record.method, record.data
     names = [record.run_id, record.protocol.name, record.status, record.evaluation.scoring]
     names += ["average"] if record.average else []
+    names += [record.evaluation.quantization] if record.evaluation.quantization else []
     for part in (model, method, data):
         names += [part.name, *part.label.split()]
     for key in record.benchmarks:

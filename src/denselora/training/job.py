@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from denselora.errors import UserError
 from denselora.identity import run_id
-from denselora.models import QUANTIZATIONS
+from denselora.models import check_quantization
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 
@@ -37,10 +37,7 @@ class Job:
             raise UserError(f"{name} is not set; add {name}=VALUE")
         config = OmegaConf.to_container(cfg, resolve=True)
         quantization, tracker = config["quantization"], config["tracker"]
-        if quantization is not None and quantization not in QUANTIZATIONS:
-            raise UserError(
-                f"quantization={quantization}: use one of {', '.join(QUANTIZATIONS)}, or null"
-            )
+        check_quantization(quantization)
         if quantization and config["adapter"]["name"] == "full":
             raise UserError(
                 f"quantization={quantization} freezes the base, which adapter=full trains; choose "
