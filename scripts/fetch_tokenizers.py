@@ -85,7 +85,10 @@ def llama2(scratch: Path, folder: Path) -> None:
     from transformers import AutoTokenizer
 
     vocabulary = "ggml-vocab-llama-spm.gguf"
-    AutoTokenizer.from_pretrained(scratch, gguf_file=vocabulary).save_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(
+        scratch, gguf_file=vocabulary, trust_remote_code=False
+    )
+    tokenizer.save_pretrained(folder)
     describe(folder, tokenizer_class="LlamaTokenizer", add_bos_token=True, legacy=False)
 
 

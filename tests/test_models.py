@@ -1,12 +1,14 @@
 import json
+import re
 
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from denselora.errors import UserError
-from denselora.models import check_access, fingerprint, load_base, same_base
-from tests.tiny import tiny_llama
+from denselora.models import check_access, fingerprint, load_base, load_tokenizer, same_base
+from tests import ROOT
+from tests.tiny import tiny_llama, write_model
 
 
 def test_a_missing_folder_is_named():
@@ -45,6 +47,46 @@ def test_a_gated_model_says_where_its_licence_is(monkeypatch):
 def test_an_unknown_model_is_named(monkeypatch):
     unknown = RepositoryNotFoundError.__new__(RepositoryNotFoundError)
     assert "none on the hub" in hub_says(monkeypatch, unknown)
+
+
+MARK = "import pathlib; pathlib.Path({mark!r}).touch()\n"
+
+
+@pytest.mark.parametrize("load", [check_access, lambda path: load_base(path, torch.float32),
+                                  load_tokenizer])  # fmt: skip
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("known", [True, False], ids=["llama", "unknown type"])
+def test_a_folder_with_code_of_its_own_is_refused_and_the_code_not_run(
+    load, name, known, tmp_path, monkeypatch
+):
+    write_model(tmp_path)
+    (tmp_path / "own.py").write_text(MARK.format(mark=str(tmp_path / "was run")))
+    named = {
+        "AutoConfig": "own.C",
+        "AutoModelForCausalLM": "own.M",
+        "AutoTokenizer": ["own.T", None],
+    }
+    config = json.loads((tmp_path / name).read_text())
+    if not known:
+        config |= {"model_type": "own"} if name == "config.json" else {"tokenizer_class": "T"}
+    (tmp_path / name).write_text(json.dumps(config | {"auto_map": named}))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with pytest.raises(UserError, match=r"never run here.*auto_map in ") as told:
+        load(str(tmp_path))
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "was run").exists()
+
+
+def test_everything_is_loaded_without_trust_in_its_code():
+    loads = re.compile(r"Auto\w+\.from_(?:pretrained|config)\((?:[^()]|\([^()]*\))*\)")
+    found = [
+        call
+        for folder in ("src", "scripts")
+        for file in (ROOT / folder).rglob("*.py")
+        for call in loads.findall(file.read_text())
+    ]
+    assert len(found) >= 8
+    assert [call for call in found if "trust_remote_code=False" not in call] == []
 
 
 def test_decoding_fields_of_the_model_folder_are_not_inherited(tmp_path):

@@ -26,13 +26,15 @@ from denselora.loaded import check_model
 def check_access(path: str) -> None:
     """Make sure that a model can be had, by one small request if it is on the hub.
 
-    Raises UserError with the way to get access when the folder or the hub's answer says no.
+    Raises UserError with the way to get access when the folder or the hub's answer says no, and for
+    a folder with code of its own, which is never run.
     """
     if _is_folder_name(path) and not Path(path).is_dir():
         raise UserError(f"model.path={path}: no such folder; give a model folder or a hub id")
     if Path(path).is_dir():
+        _refuse_code(path)
         try:
-            AutoConfig.from_pretrained(path)
+            AutoConfig.from_pretrained(path, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise _unreachable(path, error) from None
     elif not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
@@ -53,10 +55,14 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     Don't save this tokenizer: in LLaMA-3 id 0 is "!", which a reloaded copy takes for padding and
     leaves out of decoded text.
 
-    Raises UserError where there is no tokenizer, it has no EOS or it appends EOS by itself.
+    Raises UserError where there is no tokenizer, it needs code of its own, it has no EOS or it
+    appends EOS by itself.
     """
+    _refuse_code(path)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, padding_side="left", trust_remote_code=False
+        )
     except (OSError, ValueError) as error:
         raise _unreachable(path, error) from None
     tokenizer.pad_token_id = 0
@@ -70,6 +76,10 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+NEEDS_CODE = (
+    "comes with code of its own, which is never run here; use a model of a type that transformers "
+    "has, in a folder without auto_map"
+)
 QUANTIZATIONS = ("nf4", "int8")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
@@ -101,6 +111,7 @@ def load_base(
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
+            trust_remote_code=False,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # the check tells of them in one line
             **options,
@@ -185,7 +196,18 @@ def _is_folder_name(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") > 1 or os.path.exists(path)
 
 
+def _refuse_code(path: str) -> None:
+    """Raise UserError for a folder that names code of its own: transformers would ask on stdin
+    whether to run it, unless it has the class itself."""
+    for name in ("config.json", "tokenizer_config.json"):
+        file = Path(path) / name
+        if file.is_file() and b'"auto_map"' in file.read_bytes():
+            raise UserError(f"model.path={path}: {NEEDS_CODE} (auto_map in {name})")
+
+
 def _unreachable(path: str, error: Exception) -> UserError:
+    if "trust_remote_code" in str(error):
+        return UserError(f"model.path={path}: {NEEDS_CODE}")
     if Path(path).is_dir():
         return UserError(
             f"model.path={path}: not a complete model folder ({first_line(error)}); it needs "

@@ -115,9 +115,9 @@ def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
 
 def empty_model(job: Job, steps: int) -> nn.Module:
     """The model with its adapter on the meta device: shapes without weights. steps: of the run."""
-    config = AutoConfig.from_pretrained(job.config["model"]["path"])
+    config = AutoConfig.from_pretrained(job.config["model"]["path"], trust_remote_code=False)
     with init_empty_weights(include_buffers=False):
-        base = AutoModelForCausalLM.from_config(config)
+        base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         keep_rows_apart(base)
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
