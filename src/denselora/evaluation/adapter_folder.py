@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
+from denselora.evaluation.base import Base
 from denselora.loaded import check_adapter
 from denselora.models import fingerprint, load_base, same_base
 from denselora.training.run_folder import Trained, read_trained
@@ -47,13 +48,7 @@ def weights_hash(folder: Path) -> str:
 
 
 @contextmanager
-def adapted(
-    base: PreTrainedModel,
-    folder: Path,
-    trained: Trained | None,
-    base_path: str,
-    quantization: str | None,
-) -> Iterator[nn.Module]:
+def adapted(base: Base, folder: Path, trained: Trained | None) -> Iterator[nn.Module]:
     """The base with the adapter of the folder, in evaluation mode; the plain base again after.
 
     What was trained with trainer.fused=never is evaluated so. A folder of full fine-tuning holds a
@@ -61,27 +56,23 @@ def adapted(
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
-    if trained and not same_base(trained.base, fingerprint(base)):
+    if trained and not same_base(trained.base, fingerprint(base.model)):
         made_for = trained.config["model"]["path"]
         raise UserError(
             f"adapter_path={folder}: made for another base ({made_for}), not for "
-            f"model.path={base_path}; choose that model"
+            f"model.path={base.path}; choose that model"
         )
     if not (folder / "adapter_config.json").is_file():
-        yield load_base(str(folder), base.dtype, base.device, quantization).eval()
+        yield load_base(str(folder), base.dtype, base.device, base.quantization).eval()
         return
-    model = _load(base, folder, base_path)
     # else the operator would score a method that isn't its own
     plain = trained and trained.config["trainer"].get("fused") == "never"
-    try:
+    with base.used() as frozen:
+        model = _load(frozen, folder, base.path)
         saved = peft.load_peft_weights(str(folder), device="cpu")
         check_adapter(model, saved, f"adapter_path={folder}")
         with use_fused("never") if plain else nullcontext():
             yield model.eval()
-    finally:
-        model.unload()
-        if hasattr(base, "peft_config"):
-            del base.peft_config  # else the next adapter is taken for a second one
 
 
 def _load(base: PreTrainedModel, folder: Path, base_path: str) -> peft.PeftModel:

@@ -12,8 +12,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from denselora.evaluation.adapter_folder import adapted, read_adapter
+from denselora.evaluation.base import Base
 from denselora.evaluation.subjects import follow
-from denselora.models import load_base, load_tokenizer, precision
+from denselora.models import load_tokenizer, precision
 from denselora.protocol import Protocol
 
 
@@ -42,8 +43,6 @@ def load_respondent(
     path = config["model"]["path"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(path)
-    quantization = config["quantization"]
-    base = load_base(path, precision(device), device, quantization).eval()
-    own = adapted(base, folder, trained, path, quantization) if folder else nullcontext(base)
-    with own as model:
+    base = Base(path, precision(device), device, config["quantization"])
+    with adapted(base, folder, trained) if folder else nullcontext(base.model) as model:
         yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
-from transformers import PreTrainedModel
 
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import adapted, read_adapter, weights_hash
+from denselora.evaluation.base import Base
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
 from denselora.models import check_quantization
 from denselora.training.run_folder import Trained
@@ -33,14 +33,12 @@ class Subject:
     folder: EvaluationFolder
 
     @contextmanager
-    def on(
-        self, base: PreTrainedModel, base_path: str, quantization: str | None
-    ) -> Iterator[nn.Module]:
+    def on(self, base: Base) -> Iterator[nn.Module]:
         """The model to ask; the plain base again after. Raises as `adapted` does."""
         if self.adapter is None:
-            yield base
+            yield base.model
             return
-        with adapted(base, self.adapter, self.trained, base_path, quantization) as model:
+        with adapted(base, self.adapter, self.trained) as model:
             yield model
 
 

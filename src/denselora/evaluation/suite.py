@@ -13,12 +13,13 @@ from denselora import provenance
 from denselora.errors import UserError, first_line
 from denselora.evaluation.adapter_folder import check_effect, prompt_logits
 from denselora.evaluation.answering import answer_rows
+from denselora.evaluation.base import Base
 from denselora.evaluation.benchmark_rows import BenchmarkRows, read_benchmarks
 from denselora.evaluation.recording import method_of, record_evaluation
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
-from denselora.models import fingerprint, load_base, load_tokenizer, precision
+from denselora.models import fingerprint, load_tokenizer, precision
 from denselora.protocol import Protocol
 from denselora.results.record import Record
 
@@ -54,13 +55,11 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     path = config["model"]["path"]
     process = PartialState(cpu=not torch.cuda.is_available())
     tokenizer = load_tokenizer(path)
-    dtype, quantization = precision(process.device), config["quantization"]
-    base = load_base(path, dtype, process.device, quantization).eval()
-    base.requires_grad_(False)  # what trains is counted
+    base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:
-        subject.folder.check_base(fingerprint(base))
+        subject.folder.check_base(fingerprint(base.model))
     first = protocol.evaluation_prompt(tests[0].rows[0])
-    plain = prompt_logits(base, tokenizer, first)
+    plain = prompt_logits(base.model, tokenizer, first)
 
     # 5. Each subject on each benchmark.
     records, failures = [], []
@@ -68,7 +67,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     with tqdm(total=total, unit="row", desc="all", disable=not process.is_main_process) as bar:
         for subject in subjects:
             try:
-                with subject.on(base, path, quantization) as model:
+                with subject.on(base) as model:
                     if subject.adapter:
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
