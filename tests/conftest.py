@@ -1,10 +1,18 @@
-"""What many tests start from."""
+"""What many tests start from.
 
+Without a GPU, Triton's kernels run in its interpreter: it has to know before it is imported.
+"""
+
+import os
 import runpy
 from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 from transformers import LlamaForCausalLM
 
 from tests import ROOT

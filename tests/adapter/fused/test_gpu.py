@@ -1,6 +1,6 @@
 """The Triton kernels against the plain version: on a GPU, or in Triton's interpreter without one.
 
-The package of the tests asks for the interpreter.
+conftest.py asks for the interpreter.
 """
 
 import json
