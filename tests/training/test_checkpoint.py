@@ -34,6 +34,15 @@ def test_newest_ones_and_the_named_one_stay(checkpoints):
     assert checkpoints.latest() == checkpoints.at(12)
 
 
+def test_one_not_known_to_be_good_takes_no_good_one_s_place(checkpoints):
+    checkpoints.save(11, write, {}, good_up_to=10)
+    assert names(checkpoints) == ["step-000009", "step-000010", "step-000011"]
+    assert checkpoints.latest() == checkpoints.at(11)
+    assert checkpoints.latest(up_to=10) == checkpoints.at(10)
+    checkpoints.save(12, write, {}, good_up_to=11)
+    assert names(checkpoints) == ["step-000010", "step-000011", "step-000012"]
+
+
 def test_a_full_disk_leaves_the_last_good_one(checkpoints):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

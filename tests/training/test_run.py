@@ -195,14 +195,91 @@ def test_a_step_without_finite_loss_is_left_out_and_reported(start, monkeypatch,
 
 
 def test_non_finite_steps_in_a_row_end_the_run(start, monkeypatch, tmp_path):
-    poisoned(monkeypatch, lambda number: number > 2)  # from step 3 on
-    with pytest.raises(Diverged, match=r"step 5: .*last good checkpoint is .*step-000002") as end:
+    poisoned(monkeypatch, lambda number: number > 3)  # from step 4 on
+    with pytest.raises(Diverged, match=r"step 6: .*last good checkpoint is .*step-000002") as end:
         start("trainer.validation_rows=0", "trainer.max_skipped_steps=3")
     assert end.value.exit_code == 1
     figures = training(tmp_path / "run")
-    assert "step 5" in figures.collapsed and "step-000002" in figures.collapsed
+    assert "step 6" in figures.collapsed and "step-000002" in figures.collapsed
     assert not (tmp_path / "run/adapter").exists()
     assert figures.skipped_steps == 3
+
+
+def destroyed(monkeypatch, step: int, value: float) -> None:
+    """Fill the trained weights with a value in the update of a step."""
+    real = Loop._update
+
+    def update(self, loss):
+        metrics = real(self, loss)
+        if self.state.progress.step == step - 1:
+            for parameter in self.state.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data.fill_(value)
+        return metrics
+
+    monkeypatch.setattr(Loop, "_update", update)
+
+
+def kept(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+@pytest.mark.parametrize("rows", [0, 4])
+def test_the_last_good_checkpoint_is_the_one_before_the_weights_broke(
+    start, monkeypatch, tmp_path, rows
+):
+    """Finite weights that give no finite loss, at a step that is saved: it prunes nothing."""
+    destroyed(monkeypatch, 4, 1e30)
+    options = ("trainer.epochs=2", "trainer.max_steps=10", "trainer.keep_checkpoints=1")
+    options += ("trainer.max_skipped_steps=4",)
+    with pytest.raises(Diverged, match=r"step 8: .*last good checkpoint is .*step-000002"):
+        start(*options, f"trainer.validation_rows={rows}")
+    assert kept(tmp_path / "run") == ["step-000002", "step-000004"]
+
+
+def test_weights_that_are_not_finite_are_not_saved(start, monkeypatch, tmp_path):
+    destroyed(monkeypatch, 4, math.nan)
+    message = r"step 4: the trained weights are not finite; the last good .*step-000002"
+    with pytest.raises(Diverged, match=message):
+        start("trainer.validation_rows=0")
+    assert kept(tmp_path / "run") == ["step-000002"]
+
+
+@pytest.mark.parametrize(
+    ("value", "rows", "reason"),
+    [
+        (math.nan, 0, "the trained weights are not finite"),
+        (math.nan, 4, "the trained weights are not finite"),
+        (1e30, 0, "the loss after it is nan"),
+        (1e30, 4, "the loss after it is nan"),
+    ],
+)
+def test_a_last_update_that_breaks_the_weights_ends_without_an_adapter(
+    start, monkeypatch, tmp_path, value, rows, reason
+):
+    destroyed(monkeypatch, 6, value)
+    with pytest.raises(Diverged, match=rf"step 6: {reason}; the last good .*step-000004"):
+        start(f"trainer.validation_rows={rows}", "trainer.keep_checkpoints=1")
+    assert not (tmp_path / "run/adapter").exists()
+    assert reason in training(tmp_path / "run").collapsed
+    assert kept(tmp_path / "run") == ["step-000002", "step-000004"]  # 4 when it wasn't yet good
+
+
+def test_a_last_update_that_breaks_the_weights_leaves_the_best_checkpoint_the_result(
+    start, monkeypatch
+):
+    destroyed(monkeypatch, 6, math.nan)
+    run = start("trainer.checkpoint=best")
+    assert training(run).checkpoint_step < 6
+    assert training(run).collapsed == "step 6: validation loss is not finite"
+    weights = load_file(run / "adapter/adapter_model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in weights.values())
+
+
+def test_a_last_batch_without_finite_loss_does_not_cost_the_adapter(start, monkeypatch):
+    poisoned(monkeypatch, lambda number: number == 6)
+    run = start("trainer.validation_rows=0")
+    assert training(run).collapsed == "step 6: loss is nan"
 
 
 def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch, tmp_path):

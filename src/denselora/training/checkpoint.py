@@ -16,10 +16,11 @@ STATE = "state.pt"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """The folders step-NNNNNN below `path`; the newest `keep` stay.
+    """The folders step-NNNNNN below `path`; the newest `keep` good ones stay.
 
     One appears by a rename when all of it is on the disk, so that a stop at any moment leaves the
-    one before it in place.
+    one before it in place. It is good once its weights have given a finite loss; until then it
+    takes no good one's place.
     """
 
     path: Path
@@ -31,11 +32,13 @@ class Checkpoints:
         write_weights: Callable[[Path], None],
         state: dict[str, Any],
         keep_too: int | None = None,
+        good_up_to: int | None = None,
     ) -> None:
-        """Write the checkpoint of a step, then all but the newest go, and
+        """Write the checkpoint of a step, then remove the good ones but the newest `keep` and
         that of the step `keep_too`.
 
-        write_weights: called with the folder that takes the trained weights.
+        write_weights: called with the folder that takes the trained weights. good_up_to: the last
+        step whose checkpoint is known to be good; None if this one is, too.
         Raises UserError when the disk won't take it; the last complete checkpoint stays.
         """
         target = self.at(step)
@@ -53,9 +56,10 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             raise UserError(
                 f"{target}: the checkpoint can't be written ({first_line(error)}); the last good "
-                f"one is {self.latest() or 'none'}; free space and run again with resume=true"
+                f"one is {self.latest(good_up_to) or 'none'}; free space and run again with "
+                "resume=true"
             ) from None
-        for old in self._complete()[: -self.keep]:
+        for old in self._complete(good_up_to)[: -self.keep]:
             if keep_too is None or old != self.at(keep_too):
                 # renamed first: half-removed, it must not be taken for a complete one
                 os.replace(old, old.with_suffix(".removed"))
@@ -66,14 +70,15 @@ class Checkpoints:
         """The folder of a step's checkpoint."""
         return self.path / f"step-{step:06d}"
 
-    def latest(self) -> Path | None:
-        """The newest complete checkpoint."""
-        complete = self._complete()
+    def latest(self, up_to: int | None = None) -> Path | None:
+        """The newest complete checkpoint. up_to: of this step at the latest."""
+        complete = self._complete(up_to)
         return complete[-1] if complete else None
 
-    def _complete(self) -> list[Path]:
+    def _complete(self, up_to: int | None = None) -> list[Path]:
         found = [path for path in self.path.glob("step-*") if not path.suffix]
-        return sorted((path for path in found if (path / STATE).is_file()), key=_step)
+        complete = sorted((path for path in found if (path / STATE).is_file()), key=_step)
+        return [path for path in complete if up_to is None or _step(path) <= up_to]
 
 
 def copy_weights(checkpoint: Path, folder: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
+from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
 from denselora.data.dataset import Batch
@@ -27,9 +28,9 @@ class Loop:
     """Goes from where `state.progress` stands to the last step.
 
     steps: of the whole run. log: takes each step's metrics. save: writes a checkpoint of the
-    present state. asked_to_stop: whether a signal has come. validation: the held-out rows in
-    batches, or none. head: the frozen one, see `frozen_head`. blocks: the model's, if compiled or
-    recorded; validation goes without.
+    present state, and takes the last step whose checkpoint is known to be good. asked_to_stop:
+    whether a signal has come. validation: the held-out rows in batches, or none. head: the frozen
+    one, see `frozen_head`. blocks: the model's, if compiled or recorded; validation goes without.
     """
 
     state: State
@@ -37,7 +38,7 @@ class Loop:
     settings: Settings
     steps: int
     log: Callable[[dict], None]
-    save: Callable[[], None]
+    save: Callable[[int], None]
     asked_to_stop: Callable[[], bool]
     validation: Sequence[Batch] = ()
     head: nn.Module | None = None
@@ -46,11 +47,14 @@ class Loop:
     def run(self) -> bool:
         """Train; returns whether it was asked to stop before its end, which also saves.
 
-        Raises Diverged after `max_skipped_steps` in a row without a finite loss and gradient.
+        Raises Diverged after `max_skipped_steps` in a row without a finite loss and gradient, and
+        when the weights to be saved are not finite or the last ones give no finite loss. Where a
+        better checkpoint is the result, the last one isn't saved then.
         """
         accelerator, progress = self.state.accelerator, self.state.progress
         began = time.perf_counter() - progress.seconds
         stopping = False
+        usual = None  # the last batch that gave a finite loss
         self.state.model.train()
         with tqdm(
             total=self.steps,
@@ -65,6 +69,7 @@ class Loop:
                 progress.step += 1
                 progress.tokens += batch.tokens
                 progress.seconds = time.perf_counter() - began
+                usual = usual if usual and progress.skipped_in_a_row else batch
 
                 last = progress.step == self.steps
                 improved = False
@@ -86,7 +91,11 @@ class Loop:
                 # a checkpoint within a row of skipped steps would not be a good one
                 due = improved or last or progress.step % self.settings.save_steps == 0
                 if stopping or (due and (last or not progress.skipped_in_a_row)):
-                    self.save()
+                    afterwards = None
+                    if last:
+                        held_out = self.validation
+                        afterwards = validation_loss if held_out else self._loss_afterwards(usual)
+                    self._save_if_good(afterwards)
         return stopping and progress.step < self.steps
 
     @torch.no_grad()
@@ -105,6 +114,29 @@ class Loop:
                 total += loss
         self.state.model.train()
         return float(accelerator.reduce(total, "sum"))
+
+    @torch.no_grad()
+    def _loss_afterwards(self, batch: GlobalBatch) -> float:
+        """What the present weights give on a pass of a batch they were trained on, dropout off."""
+        accelerator = self.state.accelerator
+        self.state.model.eval()
+        with accelerator.autocast(), self._uncompiled():
+            loss = self._loss(batch.passes[0])
+        self.state.model.train()
+        return float(accelerator.reduce(loss, "sum"))
+
+    def _save_if_good(self, afterwards: float | None) -> None:
+        """Save, unless that would be of no use. afterwards: the loss after the last step."""
+        progress = self.state.progress
+        bad = None
+        if self._any_process(not _all_finite(self.state.model)):
+            bad = "the trained weights are not finite"
+        elif afterwards is not None and not math.isfinite(afterwards):
+            bad = f"the loss after it is {afterwards}"
+        if bad is None:
+            self.save(progress.good_up_to if afterwards is None else progress.step)
+        elif afterwards is None or self.settings.checkpoint == "last" or not progress.best_step:
+            raise Diverged(f"step {progress.step}: {bad}")
 
     def _forward_backward(self) -> tuple[float, GlobalBatch]:
         """Accumulate the gradients of the next global batch; returns its loss in nats.
@@ -223,6 +255,13 @@ class Loop:
             norm="-" if norm is None else f"{norm:.2f}",
             tok_s=f"{progress.tokens / max(progress.seconds, 1e-9):.0f}",
         )
+
+
+def _all_finite(model: nn.Module) -> bool:
+    """Whether this process's part of the trained weights is finite, asked for once in all."""
+    trained = [p.detach() for p in model.parameters() if p.requires_grad]
+    parts = [p.to_local() if isinstance(p, DTensor) else p for p in trained]
+    return bool(torch.stack([part.isfinite().all() for part in parts]).all())
 
 
 def _finite(value: float) -> float | None:

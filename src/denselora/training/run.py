@@ -171,7 +171,7 @@ def _fine_tune(
         numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
         accelerator.log(numbers, step=metrics["step"])
 
-    def save() -> None:
+    def save(good_up_to: int) -> None:
         weights = gathered_weights(accelerator, prepared)
         main = accelerator.is_main_process
         content = state.collect(folder.metrics_text() if main else "")
@@ -181,6 +181,7 @@ def _fine_tune(
                 lambda target: save_weights(model, target, weights),
                 content,
                 keep_too=progress.best_step,
+                good_up_to=good_up_to,
             )
 
     loop = Loop(
@@ -214,7 +215,7 @@ def _fine_tune(
     try:
         stopped = loop.run()
     except Diverged as error:
-        raise outcome.diverged(error, checkpoints.latest()) from error
+        raise outcome.diverged(error, checkpoints.latest(progress.good_up_to)) from error
     if stopped:
         raise Stopped(progress.step, folder.path, accelerator.is_main_process)
 

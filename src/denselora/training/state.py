@@ -40,6 +40,11 @@ class Progress:
     """The step with the least validation loss so far."""
     best_validation_loss_nats: float | None = None
 
+    @property
+    def good_up_to(self) -> int:
+        """The last step after which a loss was finite: checkpoints up to it are good."""
+        return self.step - self.skipped_in_a_row - 1
+
 
 @dataclass(kw_only=True)
 class State:

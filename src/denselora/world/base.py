@@ -166,9 +166,14 @@ def pretrain(
         state.restore(saved, resumed)
         losses = [float(loss) for loss in saved["metrics"].split()]
 
-    def save() -> None:
+    def save(good_up_to: int) -> None:
         content = state.collect("\n".join(map(str, losses)))
-        checkpoints.save(state.progress.step, lambda to: save_weights(model, to), content)
+        checkpoints.save(
+            state.progress.step,
+            lambda to: save_weights(model, to),
+            content,
+            good_up_to=good_up_to,
+        )
 
     schedule = InOrder(range(len(rows)), 0, settings.global_batch_size)
     batches = Batches(
