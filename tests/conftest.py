@@ -4,7 +4,10 @@ Without a GPU, Triton's kernels run in its interpreter: it has to know before it
 """
 
 import os
+import resource
 import runpy
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -40,6 +43,24 @@ def model_folder(tmp_path_factory) -> Path:
 def data_folder(tmp_path_factory) -> Path:
     """A training file and eight small benchmarks."""
     return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which no file grows beyond so many bytes."""
+
+    @contextmanager
+    def limited(size: int):
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, ignored)
+
+    return limited
 
 
 @pytest.fixture

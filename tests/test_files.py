@@ -1,7 +1,7 @@
 import pytest
 
 from denselora.errors import UserError, first_line
-from denselora.files import write_json, writing
+from denselora.files import write_bytes, write_json, writing
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path):
@@ -23,6 +23,14 @@ def test_a_folder_that_is_a_file_is_the_users_mistake(tmp_path):
         writing(tmp_path / "taken" / "a", then="start over"),
     ):
         pass
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, full_disk):
+    write_bytes(tmp_path / "a", b"before")
+    with full_disk(1000), pytest.raises(UserError, match="/a: can't be written"):
+        write_bytes(tmp_path / "a", b"0" * 2000)
+    assert (tmp_path / "a").read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 def test_the_first_line_of_an_error_is_its_type_where_it_says_nothing():

@@ -41,13 +41,44 @@ def writing(path: Path, then: str = "run again") -> Iterator[None]:
         raise UserError(f"{path}: can't be written ({reason}); fix that and {then}") from None
 
 
+def read_lines(file: Path) -> list[bytes]:
+    """The lines of a JSON Lines file, not decoded: a kill can cut the last one within a character.
+
+    "\\n" alone ends a line. str.splitlines would also cut at U+2028, U+2029 and U+0085, which JSON
+    has inside its strings.
+    """
+    content = file.read_bytes()
+    return content.removesuffix(b"\n").split(b"\n") if content else []
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file, or the names in a folder, are on the disk: a rename can be there
+    before what was renamed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_text(file: Path, text: str, then: str = "run again") -> None:
-    """Write a text file whole or not at all, and the folders above it. Raises as `writing` does."""
+    """Write a text file as `write_bytes` does."""
+    write_bytes(file, text.encode(), then)
+
+
+def write_bytes(file: Path, content: bytes, then: str = "run again") -> None:
+    """Write a file whole or not at all, and the folders above it; it is on the disk then.
+
+    Raises as `writing` does.
+    """
     partial = file.with_name(file.name + ".partial")
     with writing(file, then):
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_bytes(content)
+            flush(partial)
             os.replace(partial, file)
+            flush(file.parent)
         except OSError:
             with contextlib.suppress(OSError):
                 partial.unlink()

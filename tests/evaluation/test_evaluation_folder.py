@@ -2,6 +2,7 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
+from denselora.evaluation.partial import append
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,33 @@ def test_a_folder_is_continued_with_the_same_evaluation_alone(tmp_path):
     (tmp_path / "evaluation.json").write_text("{")
     with pytest.raises(UserError, match=r"evaluation\.json: malformed"):
         EvaluationFolder(tmp_path, {}).check()
+
+
+SEPARATORS = "a\u2028b\u2029c\u0085d\x1ce\rf\ng"
+
+
+def test_an_answer_with_line_separators_is_one_answer(tmp_path):
+    folder = EvaluationFolder(tmp_path, {})
+    row = {"id": 0, "prompt_hash": "", "raw": SEPARATORS, "parsed": None, "gold": "true"}
+    with folder.partial("boolq").open(0) as out:
+        append(out, [row | {"correct": False}], 1.0)
+    with folder.partial("boolq").open(0) as out:  # a process that goes on
+        append(out, [row | {"id": 1, "correct": False}], 1.0)
+    folder.finish("boolq", 2)
+    assert [row["raw"] for row in folder.predictions("boolq")] == [SEPARATORS] * 2
+
+
+def test_an_answer_cut_off_within_a_character_is_made_again(tmp_path):
+    folder = EvaluationFolder(tmp_path, {})
+    with folder.partial("boolq").open(0) as out:
+        append(out, [{"id": 0, "raw": "é"}], 1.0)
+        append(out, [{"id": 1, "raw": "é"}], 1.0)
+    file = folder.partial("boolq").file(0)
+    file.write_bytes(file.read_bytes()[: -len('\xa9"}]}\n')])
+    assert list(folder.partial("boolq").done()) == [0]
+    with folder.partial("boolq").open(0) as out:
+        append(out, [{"id": 1, "raw": "again"}], 1.0)
+    assert folder.partial("boolq").done()[1]["raw"] == "again"
 
 
 def test_missing_answers_are_counted(tmp_path):

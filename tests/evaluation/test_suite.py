@@ -9,7 +9,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from denselora.errors import UserError
-from denselora.evaluation import suite
+from denselora.evaluation import recording, suite
 from denselora.evaluation.recount import compare, recount_folder
 from denselora.results.record import read_record
 from denselora.tasks import COMMONSENSE
@@ -58,6 +58,21 @@ def test_the_plain_base_gets_a_record_that_recounts(where, tmp_path):
     assert published.beside(published.benchmarks["piqa"].predictions)
     agreements = compare(tmp_path / "out", published.file.parent)
     assert all(one.same == one.n == 10 for one in agreements.values())
+
+
+def test_an_evaluation_has_its_record_when_it_is_published(where, tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recording, "publish_record", killed)
+    options = ("tasks=[boolq]", "limit=2", f"record_dir={tmp_path / 'runs'}")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(*where, *options)
+    assert not (tmp_path / "out" / "record.json").exists()
+    monkeypatch.undo()
+    (record,), _ = evaluate(*where, *options)
+    assert (tmp_path / "out" / "record.json").is_file()
+    assert (tmp_path / "runs" / record.run_id / "record.json").is_file()
 
 
 def test_a_published_run_recounts_by_its_protocols_name(where, tmp_path):

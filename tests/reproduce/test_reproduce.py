@@ -1,6 +1,7 @@
 """scripts/reproduce.py as a whole, and what it does without running anything twice."""
 
 import json
+import shutil
 
 import pytest
 
@@ -27,6 +28,11 @@ def test_a_run_is_announced_run_recorded_and_not_done_twice(call, ran, folders):
     code, out, err = call("adapter=lora")
     assert code == 0 and "1 runs: 1 done" in out
     assert ran == ["tables.py"]
+
+    shutil.rmtree(folders.results / "runs")  # as a kill between recording and publishing left it
+    code, out, err = call("adapter=lora")
+    assert code == 0 and "1 runs: 1 trained" in out
+    assert [one.run_id for one in read_records(folders.results)] == [record.run_id]
 
 
 def test_a_run_that_diverged_is_not_repeated(call, ran, compose, folders):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 
+from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.change import write_change
 from denselora.results.charts import (
@@ -225,3 +226,12 @@ def test_figures_of_records_that_are_gone_are_removed(tmp_path, published):
     before, _ = write_figures([make_record(), make_record(model="mini")], published, tmp_path)
     after, _ = write_figures([make_record()], published, tmp_path)
     assert {*tmp_path.iterdir()} == {*after} < {*before}
+
+
+def test_a_full_disk_leaves_the_figures_as_they_were(published, tmp_path, full_disk):
+    records = [make_record("lora", correct=0.4), make_record(correct=0.6)]
+    files, _ = write_figures(records, published, tmp_path)
+    before = {file: file.read_bytes() for file in files}
+    with full_disk(1000), pytest.raises(UserError, match="can't be written"):
+        write_figures([records[0], make_record(correct=0.8)], published, tmp_path)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

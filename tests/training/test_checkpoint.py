@@ -1,8 +1,5 @@
 """Checkpoints appear whole or not at all."""
 
-import resource
-import signal
-
 import pytest
 import torch
 
@@ -43,18 +40,12 @@ def test_one_not_known_to_be_good_takes_no_good_one_s_place(checkpoints):
     assert names(checkpoints) == ["step-000010", "step-000011", "step-000012"]
 
 
-def test_a_full_disk_leaves_the_last_good_one(checkpoints):
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-    try:
+def test_a_full_disk_leaves_the_last_good_one(checkpoints, full_disk):
+    with full_disk(100_000):
         with pytest.raises(UserError, match=r"step-000011.*last good\s+one is .*step-000010"):
             checkpoints.save(11, write, {"big": torch.zeros(1_000_000)})
         with pytest.raises(UserError, match="last good"):
             checkpoints.save(11, lambda folder: write(folder, b"0" * 1_000_000), {})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, ignored)
     assert names(checkpoints) == ["step-000009", "step-000010"]
     assert read_state(checkpoints.latest()) == {"step": 10}
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
-from denselora.files import write_text
+from denselora.files import read_lines, write_text
 
 
 class Partial:
@@ -65,9 +65,9 @@ def append(out: TextIO, rows: list[dict[str, Any]], seconds: float) -> None:
 def read(file: Path) -> list[dict[str, Any]]:
     """The whole lines of a partial file."""
     batches = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in read_lines(file):
         try:
             batches.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:  # cut off
             break
     return batches

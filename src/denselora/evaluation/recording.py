@@ -30,7 +30,6 @@ from denselora.results.record import (
     Protocol,
     Record,
     Training,
-    read_record,
     write_record,
 )
 from denselora.tasks import benchmarks
@@ -45,8 +44,8 @@ def record_evaluation(
     respondent: Respondent,
     tests: Sequence[BenchmarkRows],
 ) -> Record | None:
-    """Count the predictions of the finished benchmarks, write the record and publish it if
-    `record_dir` is given; None without any."""
+    """Count the predictions of the finished benchmarks, publish the record if `record_dir` is
+    given, and write it; None without any."""
     results = _results(subject, tests)
     if not results:
         return None
@@ -79,9 +78,10 @@ def record_evaluation(
         average=Average.of(results, data),
     )
     file = subject.folder.record_file
-    write_record(record, file)
+    # the record last: what has one is done, published included
     if config["record_dir"]:
-        publish_record(read_record(file), config["record_dir"])
+        publish_record(replace(record, file=file), config["record_dir"])
+    write_record(record, file)
     return record
 
 

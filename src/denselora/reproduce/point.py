@@ -15,7 +15,7 @@ from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import claimed, state_of
 from denselora.reproduce.tuning import best_learning_rate
-from denselora.results.record import RECORD
+from denselora.results.record import RECORD, read_record
 from denselora.training.run_folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
@@ -58,8 +58,13 @@ class Point:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to do."""
-        return (self.evaluation_folder / RECORD).is_file()
+        """Whether nothing is left to do: all benchmarks are evaluated, and that is published."""
+        file = self.evaluation_folder / RECORD
+        if not file.is_file():
+            return False
+        record = read_record(file)
+        published = self.records / record.run_id / RECORD
+        return record.average is not None and published.is_file()
 
     @property
     def state(self) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from denselora.errors import UserError
-from denselora.files import writing
+from denselora.files import write_text
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
 
@@ -34,8 +34,7 @@ def note_plan(folder: Path, options: list[str]) -> None:
     """Note a run before it begins, so that it is found missing if it never does."""
     note = _note(folder)
     if not note.exists():
-        with writing(note):
-            note.write_text(_text(options, "missing"), encoding="utf-8")
+        write_text(note, _text(options, "missing"))
 
 
 @contextmanager

@@ -7,12 +7,14 @@ DenseLoRA's pairs belong to no layer: "E.q_proj", "D.q_proj".
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
 from denselora.errors import UserError
+from denselora.files import write_bytes
 
 # Longer sides are cut into so many stretches, and a cell is the mean over its stretch.
 CELLS = 64
@@ -23,9 +25,9 @@ def write_change(
 ) -> None:
     """Write |end - start| (float16 [at most 64, at most 64]) of every matrix, by its name."""
     changes = {name: np.float16(pooled(np.abs(end[name] - start[name]))) for name in end}
-    # through a file object, or numpy would put .npz behind a name without it
-    with path.open("wb") as file:
-        np.savez_compressed(file, **changes)
+    packed = BytesIO()
+    np.savez_compressed(packed, **changes)
+    write_bytes(path, packed.getvalue())
 
 
 def read_change(path: Path) -> dict[str, np.ndarray]:

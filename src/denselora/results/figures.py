@@ -11,7 +11,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from denselora.files import writing
+from denselora.files import write_bytes
 from denselora.results.blocks import Block, build_blocks
 from denselora.results.charts import (
     NoDataError,
@@ -65,24 +65,29 @@ def write_figures(
                 left_out.append(f"{name}: {lack}")
                 continue
             pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
-            with writing(pdf):
-                # without a date: the same records give the same bytes
-                figure.savefig(pdf, dpi=DPI, metadata={"CreationDate": None})
-            with writing(png):
-                _save_png(figure, png)
+            write_bytes(pdf, _pdf(figure))
+            write_bytes(png, _png(figure))
             written += [pdf, png]
     for path in {*folder.glob("*.pdf"), *folder.glob("*.png")} - {*written}:
         path.unlink()  # of records that are gone
     return written, left_out
 
 
-def _save_png(figure: Figure, path: Path) -> None:
-    """Without the transparency that no figure has: a tenth of the file."""
+def _pdf(figure: Figure) -> bytes:
+    """Without a date: the same records give the same bytes."""
     drawn = BytesIO()
+    figure.savefig(drawn, format="pdf", dpi=DPI, metadata={"CreationDate": None})
+    return drawn.getvalue()
+
+
+def _png(figure: Figure) -> bytes:
+    """Without the transparency that no figure has: a tenth of the file."""
+    drawn, small = BytesIO(), BytesIO()
     figure.savefig(drawn, dpi=DPI)
     Image.open(drawn).convert("RGB").quantize(COLOURS).save(
-        path, "png", optimize=True, dpi=(DPI, DPI)
+        small, "png", optimize=True, dpi=(DPI, DPI)
     )
+    return small.getvalue()
 
 
 def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published], Figure]]]:

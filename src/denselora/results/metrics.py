@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from denselora.errors import UserError, first_line
-from denselora.results.row_files import PARQUET, read_lines, read_parquet, write_parquet
+from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, write_parquet
 
 METRICS = f"metrics{PARQUET}"
 LOSSES = ("loss_nats", "validation_loss_nats")
@@ -21,7 +21,7 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
     Raises `UserError`, naming the file, if it isn't like that.
     """
     if file.suffix != PARQUET:
-        return read_lines(file)
+        return read_json_lines(file)
     rows = read_parquet(file, ["step"]).to_pylist()
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from denselora.errors import UserError, first_line
-from denselora.results.row_files import PARQUET, read_lines, read_parquet, write_parquet
+from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, write_parquet
 
 PREDICTIONS = f"predictions{PARQUET}"
 KEYS = {"id", "prompt_hash", "raw", "parsed", "gold", "correct"}
@@ -47,7 +47,7 @@ def read_predictions(file: Path, benchmark: str) -> list[dict[str, Any]]:
     """
     if file.suffix == PARQUET:
         return [_row(values) for values in _of_benchmark(file, benchmark).to_pylist()]
-    rows = read_lines(file)
+    rows = read_json_lines(file)
     for number, row in enumerate(rows, start=1):
         missing = KEYS - row.keys()
         if missing:

@@ -4,7 +4,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
-from denselora.files import writing
+from denselora.files import flush, writing
 from denselora.results.metrics import METRICS, read_metrics, write_metrics
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
 from denselora.results.record import RECORD, Record, write_record
@@ -15,8 +15,8 @@ def publish_record(record: Record, folder: str | Path) -> Path:
 
     The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet and
     change.npz, as far as there are such files. One that exists is replaced whole or not at all.
-    `record` must have been read from its file. Raises `UserError` for a file that can't be read or
-    written.
+    record.file says where its files lie; it needn't be written yet. Raises `UserError` for a file
+    that can't be read or written.
     """
     target = Path(folder) / record.run_id
     # read_records passes over names with a dot; one left by a kill is begun anew
@@ -29,9 +29,13 @@ def publish_record(record: Record, folder: str | Path) -> Path:
         try:
             made.mkdir()
             write_record(_with_files(record, made), made / RECORD)
+            for file in made.iterdir():
+                flush(file)
+            flush(made)
             if target.exists():
                 target.rename(old)
             made.rename(target)
+            flush(target.parent)
         finally:
             if old.exists() and not target.exists():
                 old.rename(target)

@@ -14,18 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from denselora.errors import UserError, first_line
+from denselora.files import read_lines
 
 PARQUET = ".parquet"
 LEVEL = 19  # zstd's; these files are written once
 
 
-def read_lines(file: Path) -> list[dict[str, Any]]:
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
     """All rows of a JSON Lines file.
 
     Raises `UserError`, naming file and line, for a line that isn't a JSON object.
     """
     rows = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         try:
             row = json.loads(line)
         except ValueError:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from denselora.errors import UserError, first_line
+from denselora.files import flush
 
 STATE = "state.pt"
 
@@ -49,7 +50,7 @@ class Checkpoints:
             write_weights(partial)
             torch.save(state, partial / STATE)
             for file in partial.iterdir():
-                _flush(file)
+                flush(file)
             os.replace(partial, target)
         # torch and safetensors have their own errors for a disk that is full
         except Exception as error:
@@ -93,8 +94,3 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix("step-"))
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
 
 from denselora.errors import UserError
-from denselora.files import check_writable, write_json, write_text, writing
+from denselora.files import check_writable, read_lines, write_json, write_text, writing
 from denselora.identity import differences
 from denselora.results.record import Device, Git, Method, Protocol, Training, first_fault
 
@@ -151,7 +151,7 @@ class RunFolder:
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines so far."""
-        return [json.loads(line) for line in self.metrics_text().splitlines()]
+        return [json.loads(line) for line in read_lines(self.metrics_file)]
 
     def finish(self, write_weights: Callable[[Path], None], result: Trained) -> None:
         """Make the adapter folder, whole or not at all."""
