@@ -79,7 +79,7 @@ def test_an_adapter_scores_after_others_as_it_does_alone(folder, data_folder, tm
     lora = make(folder, tmp_path / "last", LoraConfig(r=2, target_modules=TARGETS))
     options = [
         *(f"model.path={folder}", "data=local", f"data.path={data_folder}", "tasks=[piqa]"),
-        "scoring=choice",
+        *("protocol=clean", "scoring=choice"),
     ]
     every = ",".join(map(str, [broken, *adapters, lora]))
     records, (failure,) = evaluate(

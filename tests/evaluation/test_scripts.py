@@ -15,7 +15,7 @@ from tests.tiny import denselora_config
 def where(base_folder, rows_folder):
     return [
         *(f"model.path={base_folder}", "data=local", f"data.path={rows_folder}"),
-        *("tasks=[boolq,piqa]", "limit=4", "protocol.decoding.max_new_tokens=8"),
+        *("tasks=[boolq,piqa]", "limit=4", "protocol=clean", "protocol.decoding.max_new_tokens=8"),
     ]
 
 

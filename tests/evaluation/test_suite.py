@@ -26,7 +26,8 @@ def where(base_folder, rows_folder, tmp_path):
     """Options that name the base, the rows and an output folder."""
     return [
         *(f"model.path={base_folder}", "data=local", f"data.path={rows_folder}"),
-        *(TASKS, "protocol.decoding.max_new_tokens=12", f"output_dir={tmp_path / 'out'}"),
+        *(TASKS, "protocol=clean", "protocol.decoding.max_new_tokens=12"),
+        f"output_dir={tmp_path / 'out'}",
     ]
 
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import peft
 import torch
@@ -17,7 +18,7 @@ from denselora.errors import UserError, first_line
 from denselora.evaluation.base import Base
 from denselora.loaded import check_adapter
 from denselora.models import fingerprint, load_base, same_base
-from denselora.training.run_folder import Trained, read_trained
+from denselora.training.run_folder import RunFolder, Trained, read_trained
 
 
 def read_adapter(folder: Path) -> Trained | None:
@@ -33,6 +34,16 @@ def read_adapter(folder: Path) -> Trained | None:
             "(runs/NAME/adapter)"
         )
     return read_trained(folder)
+
+
+def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | None:
+    """The resolved config that an adapter was trained under: of its training.json or, for a
+    checkpoint, of the run that it belongs to. None for an adapter made by other code.
+    """
+    if trained:
+        return trained.config
+    run = RunFolder(folder.absolute().parents[1])
+    return run.config() if folder.absolute().parent == run.checkpoints else None
 
 
 def weights_hash(folder: Path) -> str:
@@ -66,7 +77,8 @@ def adapted(base: Base, folder: Path, trained: Trained | None) -> Iterator[nn.Mo
         yield load_base(str(folder), base.dtype, base.device, base.quantization).eval()
         return
     # else the operator would score a method that isn't its own
-    plain = trained and trained.config["trainer"].get("fused") == "never"
+    config = training_config(folder, trained)
+    plain = config and config["trainer"].get("fused") == "never"
     with base.used() as frozen:
         model = _load(frozen, folder, base.path)
         saved = peft.load_peft_weights(str(folder), device="cpu")

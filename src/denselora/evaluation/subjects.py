@@ -10,11 +10,17 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from denselora.errors import UserError
-from denselora.evaluation.adapter_folder import adapted, read_adapter, weights_hash
+from denselora.evaluation.adapter_folder import (
+    adapted,
+    read_adapter,
+    training_config,
+    weights_hash,
+)
 from denselora.evaluation.base import Base
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
+from denselora.identity import run_id
 from denselora.models import check_quantization
-from denselora.training.run_folder import Trained
+from denselora.training.run_folder import TRAINING, Trained
 
 # what an evaluation takes from the training unless it is named
 FOLLOWED = ("model", "data", "protocol", "quantization")
@@ -73,14 +79,19 @@ def follow(
     """The resolved config, with model, data, protocol and quantization of the training where the
     command line is silent.
 
-    Raises UserError when the adapters' trainings differ in what isn't named.
+    Raises UserError when the adapters' trainings differ in what isn't named, or when an adapter's
+    training isn't known and model, data or protocol isn't named.
     """
     cfg = cfg.copy()
-    configs = {
-        folder: trained.config
+    found = {
+        folder: training_config(folder, trained)
         for folder, trained in zip(adapters, trainings, strict=True)
-        if trained
+        if folder
     }
+    for folder, config in found.items():
+        if config is None:
+            _require_names(cfg, folder, overrides)
+    configs = {folder: config for folder, config in found.items() if config}
     for group in filter(cfg.__contains__, FOLLOWED):
         if any(override.lstrip("+").split("=")[0] == group for override in overrides):
             continue
@@ -98,6 +109,18 @@ def follow(
             cfg[group] = OmegaConf.merge(followed, named) if named else followed
     check_quantization(cfg.quantization)
     return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+def _require_names(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
+    """Raise UserError unless model, data and protocol are named: their defaults are a guess."""
+    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    named = {"model": {"model", "model.path"}, "data": {"data"}, "protocol": {"protocol"}}
+    missing = [group for group, by in named.items() if group in cfg and not given & by]
+    if missing:
+        raise UserError(
+            f"adapter_path={folder}: has no {TRAINING}, which says what it was trained on; name "
+            + " and ".join(f"{group}=" for group in missing)
+        )
 
 
 def _adapter_folders(cfg: DictConfig) -> list[Path | None]:
@@ -118,7 +141,8 @@ def _subject(
 ) -> Subject:
     run = trained.run_id if trained else _name(config, adapter)
     quantization = config["quantization"]
-    if quantization != (trained.config.get("quantization") if trained else None):
+    training = training_config(adapter, trained) if adapter else None
+    if quantization != (training or {}).get("quantization"):
         run += f"-{quantization or 'unquantised'}"
     run += suffix(config["scoring"], config["limit"])
     folder = Path(config["output_dir"] or Path("evaluations") / run)
@@ -137,7 +161,10 @@ def _subject(
 
 
 def _name(config: dict[str, Any], adapter: Path | None) -> str:
-    """The run id of something that this project didn't train."""
+    """The run id of something that no run of this project ended with."""
+    training = training_config(adapter, None) if adapter else None
+    if training:
+        return f"{run_id(training)}-{adapter.resolve().name}"
     what = adapter.resolve().name if adapter else "base"
     return "-".join(
         [config["model"]["name"], what, config["data"]["name"], config["protocol"]["name"]]

@@ -107,14 +107,19 @@ class RunFolder:
         """What the run left; None if it has not ended. Raises as `read_trained` does."""
         return read_trained(self.adapter if self.finished else self.path)
 
+    def config(self) -> dict[str, Any] | None:
+        """The resolved config that the run was started under; None if there is none."""
+        file = self.path / "config.yaml"
+        return OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
+
     def check(self, config: dict[str, Any]) -> None:
         """Raise UserError for a folder that can't be written, holds a run already and isn't to be
         continued, or holds a run under another config."""
         check_writable(self.path, "output_dir")
         if not self.path.exists() or not any(self.path.iterdir()):
             return
-        saved = self.path / "config.yaml"
-        if not saved.is_file():
+        before = self.config()
+        if before is None:
             raise UserError(
                 f"output_dir={self.path}: not empty and not a run; choose another folder"
             )
@@ -123,7 +128,6 @@ class RunFolder:
                 f"output_dir={self.path}: holds a run already; continue it with resume=true or "
                 "choose another folder"
             )
-        before = OmegaConf.to_container(OmegaConf.load(saved))
         changed = differences(before, config)
         if changed:
             raise UserError(
