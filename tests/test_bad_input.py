@@ -75,6 +75,14 @@ def test_an_unknown_benchmark(evaluate):
     assert "'squad'" in evaluate("tasks=[boolq,squad]")
 
 
+@pytest.mark.parametrize("group", ["model", "data", "protocol", "adapter"])
+def test_a_name_that_leads_out_of_the_folder(train, evaluate, group):
+    message = f"error: {group}.name='../../x': becomes part of a path"
+    assert message in train(f"{group}.name=../../x")
+    if group != "adapter":
+        assert message in evaluate(f"{group}.name=../../x")
+
+
 def test_targets_that_match_nothing(train):
     assert "nothing_proj" in train("adapter.target_modules=[nothing_proj]")
 

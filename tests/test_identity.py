@@ -1,9 +1,13 @@
+import pytest
+
+from denselora.errors import UserError
 from denselora.identity import (
     PLACE,
     SEEDS,
     apart_from_seed,
     differences,
     dotted,
+    is_name,
     run_id,
     same_but_for,
 )
@@ -21,6 +25,25 @@ CONFIG = {
     "seed_data": 7,
     **dict.fromkeys(PLACE),
 }
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "a\\b", "..", ".hidden", "", "a\nb", "${oc.env:HF_TOKEN}", "/x"]
+)
+def test_what_leads_elsewhere_is_no_name_and_makes_no_run_id(name):
+    assert not is_name(name)
+    for group in ("model", "adapter", "data", "protocol"):
+        with pytest.raises(UserError, match=rf"{group}\.name=.*becomes part of a path"):
+            run_id(CONFIG | {group: CONFIG[group] | {"name": name}})
+    if name:
+        with pytest.raises(UserError, match=r"adapter\.r="):
+            run_id(CONFIG | {"adapter": {"name": "lora", "r": name}})
+    with pytest.raises(UserError, match="seed="):
+        run_id(CONFIG | {"seed": name})
+
+
+def test_usual_names_are_names():
+    assert all(map(is_name, ["llama3_2-1b", "Meta-Llama-3.1", "my adapter (2)", 8, "größe"]))
 
 
 def test_the_place_is_no_part_of_a_run():

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Collection
 from typing import Any
+
+from denselora.errors import UserError
 
 # change where or how a run runs, but not what comes out
 PLACE = ("output_dir", "resume", "tracker")
 # those that aren't given a value of their own follow the first
 SEEDS = ("seed", "seed_init", "seed_data")
+# whose names are parts of run ids and file names
+NAMED = ("model", "adapter", "data", "protocol")
 # options of a group that came later, with what runs before them did: no part of a run at that value
 LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
 
@@ -16,8 +21,13 @@ LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
 def run_id(config: dict[str, Any]) -> str:
     """`model-adapter-rN-data-protocol-sN-digest`: equal for the same run, whenever it is started.
 
-    config: resolved, here and in all of this file.
+    config: resolved, here and in all of this file. Raises UserError for a part that isn't a name:
+    the id becomes a folder's.
     """
+    for group in NAMED:
+        check_name(f"{group}.name", config[group]["name"])
+    check_name("adapter.r", config["adapter"].get("r") or 0)
+    check_name("seed", config["seed"])
     digest = hashlib.sha256(json.dumps(_content(config), sort_keys=True).encode()).hexdigest()[:8]
     rank = config["adapter"].get("r")
     parts = [
@@ -30,6 +40,23 @@ def run_id(config: dict[str, Any]) -> str:
         digest,
     ]
     return "-".join(part for part in parts if part)
+
+
+def is_name(name: Any) -> bool:
+    """Whether something can be part of a path and stay where it is put: no separator, no "..", no
+    dot at the start, nothing that can't be printed or that OmegaConf would interpolate."""
+    text = str(name)
+    outside = re.search(r"[/\\]|\.\.|^\.|\$\{", text)
+    return bool(text) and text.isprintable() and not outside
+
+
+def check_name(option: str, name: Any) -> None:
+    """Raise UserError for a value that is to be part of a path and isn't `is_name`."""
+    if not is_name(name):
+        raise UserError(
+            f"{option}={str(name)!r}: becomes part of a path; give a name without separators, '..' "
+            "or a dot at its start"
+        )
 
 
 def _content(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,19 @@
 """Which model, data and protocol an adapter is scored under."""
 
 import shutil
+from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
+from denselora.configs import composed
 from denselora.errors import UserError
+from denselora.evaluation.subjects import follow
 from denselora.identity import run_id
 from denselora.training.run import train
 from tests.evaluation.calls import evaluate
 from tests.training.inputs import train_config, write_inputs
+from tests.training.trained import make_trained
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,38 @@ def test_an_adapter_without_training_json_needs_model_data_and_protocol(run, tmp
     assert not (tmp_path / "out").exists()
     (record,), failures = evaluate(*SHORT, *where, *given, *named[left_out])
     assert not failures and record.protocol.name == "paper"
+
+
+def followed(change, *overrides):
+    """The config of an evaluation whose training had `change` in its config."""
+    config = OmegaConf.to_container(composed("train", ["model=mini"]), resolve=True)
+    for name, value in change.items():
+        group, key = name.split(".")
+        config[group][key] = value
+    cfg = composed("evaluate", list(overrides))
+    return follow(cfg, [Path("adapter")], [make_trained(config)], overrides)
+
+
+def test_what_a_training_left_is_not_interpolated(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    config = followed({"model.label": "${oc.env:HF_TOKEN}", "data.label": r"\\${seed}"})
+    assert config["model"]["label"] == "${oc.env:HF_TOKEN}"
+    assert config["data"]["label"] == r"\\${seed}"
+    named = followed({"model.label": "${oc.env:HF_TOKEN}"}, "model.path=/a")
+    assert named["model"]["label"] == "${oc.env:HF_TOKEN}" and named["model"]["path"] == "/a"
+
+
+def test_the_command_line_may_name_one_option_of_a_group(monkeypatch):
+    monkeypatch.setenv("HERE", "/data")
+    overrides = ["data.path=${oc.env:HERE}", "protocol.decoding.max_new_tokens=12"]
+    config = followed({"data.label": "of the training"}, *overrides)
+    assert config["data"]["path"] == "/data" and config["data"]["label"] == "of the training"
+    assert config["protocol"]["decoding"]["max_new_tokens"] == 12
+    assert config["protocol"]["decoding"]["num_beams"] == 1
+    assert followed({"data.suite": "math"}, "data.suite=null")["data"]["suite"] is None
+
+
+@pytest.mark.parametrize("group", ["model", "data", "protocol"])
+def test_a_name_of_a_training_that_leads_elsewhere_is_refused(group):
+    with pytest.raises(UserError, match=rf"{group}\.name='\.\./x': becomes part of a path"):
+        followed({f"{group}.name": "../x"})

@@ -32,6 +32,12 @@ def test_the_rate_of_the_least_validation_loss_among_like_runs_is_taken(tmp_path
     assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
 
 
+def test_a_rate_that_is_no_number_is_not_passed_on(tmp_path):
+    finish(tmp_path, "a", config("${oc.env:HF_TOKEN}"), 1.5)
+    with pytest.raises(UserError, match="no number"):
+        best_learning_rate(config(3e-4), tmp_path)
+
+
 def test_without_a_grid_it_says_how_to_get_one(tmp_path):
     with pytest.raises(UserError, match=r"adapter=lora on tiny.*experiment=learning_rate"):
         best_learning_rate(config(3e-4), tmp_path)

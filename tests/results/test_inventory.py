@@ -50,6 +50,20 @@ def test_a_value_that_would_follow_from_another_is_an_option_when_it_does_not():
     assert options["adapter.alpha"] == "8" and options["adapter.dropout_at"] == "[input]"
 
 
+@pytest.mark.parametrize("value", ["${oc.env:HF_TOKEN}", r"\${seed}", r"\\${seed}"])
+def test_what_a_record_holds_is_not_interpolated(value, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    record = trained("adapter.r=8")
+    record.config["adapter"]["label"] = value
+    assert options_of(record)["adapter.label"] == value
+
+
+def test_a_record_whose_names_lead_elsewhere_has_no_options():
+    record = trained()
+    record.config["model"]["name"] = "../../elsewhere"
+    assert options_of(record) is None
+
+
 def test_commands_are_few_and_give_each_run_once():
     def runs(seeds, ranks):
         return [{"adapter.r": r, "seed": s} for r in ranks for s in seeds]

@@ -62,6 +62,9 @@ def put(content, *keys, value):
         (["status"], "complete", "status"),
         (["training", "collapsed"], "loss is not finite", "status"),
         (["created"], "yesterday", "created"),
+        (["run_id"], "../../a", "run_id: '../../a' becomes part of a path"),
+        (["model", "name"], "../a", "model.name"),
+        (["protocol", "name"], "/a", "protocol.name"),
         (["comment"], "hello", "comment"),
     ],
 )

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -33,6 +34,13 @@ def test_a_file_of_another_version_is_named_with_its_key(tmp_path, key):
     with pytest.raises(
         UserError, match=rf"training\.json: .*\({key}: Field required\).*train again"
     ):
+        read_trained(tmp_path)
+
+
+@pytest.mark.parametrize("run_id", ["../../x", "a/b", "/x", ".hidden", ""])
+def test_a_run_id_that_leads_to_another_folder_is_refused(tmp_path, run_id):
+    write_trained(tmp_path, dataclasses.replace(make_trained(), run_id=run_id))
+    with pytest.raises(UserError, match=r"training\.json: run_id=.*becomes part of a path"):
         read_trained(tmp_path)
 
 

@@ -18,7 +18,7 @@ from denselora.evaluation.adapter_folder import (
 )
 from denselora.evaluation.base import Base
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
-from denselora.identity import run_id
+from denselora.identity import check_name, run_id
 from denselora.models import check_quantization
 from denselora.training.run_folder import TRAINING, Trained
 
@@ -77,12 +77,13 @@ def follow(
     overrides: Sequence[str],
 ) -> dict[str, Any]:
     """The resolved config, with model, data, protocol and quantization of the training where the
-    command line is silent.
+    command line is silent. What a training left is taken as it stands, never interpolated.
 
     Raises UserError when the adapters' trainings differ in what isn't named, or when an adapter's
-    training isn't known and model, data or protocol isn't named.
+    training isn't known and model, data or protocol isn't named, or when a name that becomes part
+    of a path leads elsewhere.
     """
-    cfg = cfg.copy()
+    cfg, followed = cfg.copy(), {}
     found = {
         folder: training_config(folder, trained)
         for folder, trained in zip(adapters, trainings, strict=True)
@@ -105,10 +106,22 @@ def follow(
                         f"adapter_path: {one} and {other} were trained with another {group}; name "
                         f"one by {group}=, or evaluate them apart"
                     )
-            followed = config.get(group)
-            cfg[group] = OmegaConf.merge(followed, named) if named else followed
-    check_quantization(cfg.quantization)
-    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+            followed[group], cfg[group] = config.get(group), named or None
+    resolved = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    for group, of_training in followed.items():
+        named = resolved[group]
+        resolved[group] = of_training if named is None else _with(of_training, named)
+    for group in filter(resolved.__contains__, ("model", "data", "protocol")):
+        check_name(f"{group}.name", resolved[group]["name"])
+    check_quantization(resolved["quantization"])
+    return resolved
+
+
+def _with(config: Any, named: Any) -> Any:
+    """A part of a training's config with what the command line names inside it."""
+    if not isinstance(named, dict) or not isinstance(config, dict):
+        return named
+    return config | {key: _with(config.get(key), value) for key, value in named.items()}
 
 
 def _require_names(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:

@@ -21,7 +21,10 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
         loss = found.training.validation_loss_nats
         alike = same_but_for(found.config, config, FREE)
         if alike and loss is not None and not found.training.collapsed:
-            losses[loss] = found.config["trainer"]["learning_rate"]
+            rate = found.config["trainer"]["learning_rate"]
+            if not isinstance(rate, int | float):
+                raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
+            losses[loss] = rate
     if not losses:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from denselora.configs import CONFIGS, composed
 from denselora.files import write_text
-from denselora.identity import PLACE, dotted
+from denselora.identity import PLACE, dotted, is_name
 from denselora.results.record import Record
 
 EXPERIMENTS = CONFIGS / "experiment"
@@ -124,6 +124,8 @@ def options_of(record: Record) -> Options | None:
         named = {group: trained[group]["name"] for group in GROUPS}
     except (KeyError, TypeError):
         return None
+    if not all(map(is_name, named.values())):
+        return None
     config = _config(*(f"{group}={name}" for group, name in named.items()))
     if config is None:
         return None
@@ -136,7 +138,7 @@ def options_of(record: Record) -> Options | None:
         names = [name for name in unlike if not _follows(config, name)] or unlike[:1]
         for name in names:
             set_here[name] = had[name]
-            OmegaConf.update(config, name, had[name])
+            OmegaConf.update(config, name, _literal(had[name]))
     set_here |= dict.fromkeys(OmegaConf.missing_keys(config), "FOLDER")
     in_order = [name for name in dotted(OmegaConf.to_container(config)) if name in set_here]
     return named | {name: _text(set_here[name]) for name in in_order} | evaluation
@@ -161,6 +163,13 @@ def _unlike(config: DictConfig, had: dict[str, Any]) -> list[str]:
     """Options that a run had otherwise, in the config's order; what either lacks is passed over."""
     now = dotted(OmegaConf.to_container(config, resolve=True))
     return [name for name in now if name in had and name not in PLACE and now[name] != had[name]]
+
+
+def _literal(value: Any) -> Any:
+    """A record's value so that OmegaConf, which would interpolate it, gives it back as it is."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + r"\${", value)
+    return [_literal(each) for each in value] if isinstance(value, list) else value
 
 
 def _text(value: Any) -> str:

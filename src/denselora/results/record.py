@@ -19,6 +19,7 @@ from pydantic.dataclasses import dataclass
 
 from denselora.errors import UserError
 from denselora.files import write_text
+from denselora.identity import is_name
 from denselora.results.statistics import mean_interval, wilson
 from denselora.tasks import SUITES
 
@@ -277,6 +278,13 @@ class Record:
 
     @model_validator(mode="after")
     def _whole(self):
+        parts = {"model": self.model, "method": self.method, "data": self.data}
+        names = {f"{key}.name": part.name for key, part in parts.items()}
+        names |= {"protocol.name": self.protocol.name, "run_id": self.run_id}
+        for key, name in names.items():
+            _require(
+                is_name(name), f"{key}: {name!r} becomes part of a path; no separators or '..'"
+            )
         unknown = sorted(self.benchmarks.keys() - self.data.columns.keys())
         _require(not unknown, f"benchmarks: {unknown} are not in the {self.data.suite} suite")
         average = Average.of(self.benchmarks, self.data)

@@ -17,7 +17,7 @@ from pydantic import dataclasses as checked
 
 from denselora.errors import UserError
 from denselora.files import check_writable, read_lines, write_json, write_text, writing
-from denselora.identity import differences
+from denselora.identity import check_name, differences
 from denselora.results.record import Device, Git, Method, Protocol, Training, first_fault
 
 TRAINING = "training.json"
@@ -48,11 +48,12 @@ _trained = TypeAdapter(Trained)
 def read_trained(folder: Path) -> Trained | None:
     """What `write_trained` left in a folder; None if there is nothing of it.
 
-    Raises UserError, naming the file and the key, for a file that is damaged or of another version.
+    Raises UserError, naming the file and the key, for a file that is damaged or of another version,
+    or whose run id would lead to another folder.
     """
     file = folder / TRAINING
     try:
-        return _trained.validate_json(file.read_bytes(), strict=True)
+        trained = _trained.validate_json(file.read_bytes(), strict=True)
     except FileNotFoundError:
         return None
     except ValidationError as error:
@@ -60,6 +61,8 @@ def read_trained(folder: Path) -> Trained | None:
             f"{file}: not as this version writes it ({first_fault(error)}); use the version that "
             "trained, or train again in another output_dir"
         ) from None
+    check_name(f"{file}: run_id", trained.run_id)
+    return trained
 
 
 def write_trained(folder: Path, trained: Trained, then: str = "run again") -> None:
