@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import adapted
+from denselora.evaluation.base import Base
 from denselora.loaded import check_adapter, not_finite
 from denselora.models import load_base
 from denselora.training.weights import load_weights, save_weights
@@ -32,6 +33,14 @@ METHODS = {
         target_r=2, init_r=4, total_step=100, target_modules=["q_proj", "v_proj"]
     ),
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Base:
+    """A base that one adapter after the other is put on."""
+    folder = tmp_path_factory.mktemp("base")
+    tiny_llama().save_pretrained(folder)
+    return Base(str(folder), torch.float32)
 
 
 def change(folder: Path, name: str, how: str) -> None:
@@ -117,39 +126,39 @@ def test_a_quantised_base_loads_and_one_with_nan_is_refused(quantization, tmp_pa
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_loads_what_it_saved(name, tmp_path):
+def test_every_method_loads_what_it_saved(name, base, tmp_path):
     trained = peft.get_peft_model(tiny_llama(), METHODS[name])
     save_weights(trained, tmp_path)
     load_weights(peft.get_peft_model(tiny_llama(seed=1), METHODS[name]), tmp_path)
-    with adapted(tiny_llama(), tmp_path, None, "base") as model:
+    with adapted(base, tmp_path, None) as model:
         check_adapter(model, peft.load_peft_weights(str(tmp_path), device="cpu"), "here")
 
 
-def test_embeddings_that_peft_saved_beside_an_adapter_are_no_fault(tmp_path):
+def test_embeddings_that_peft_saved_beside_an_adapter_are_no_fault(base, tmp_path):
     trained = peft.get_peft_model(tiny_llama(), METHODS["lora with embeddings"])
     trained.save_pretrained(tmp_path, save_embedding_layers=True)
-    with adapted(tiny_llama(), tmp_path, None, "base"):
+    with adapted(base, tmp_path, None):
         pass
 
 
 @pytest.mark.parametrize("how", FAULTS)
 @pytest.mark.parametrize("name", METHODS)
-def test_an_adapter_of_any_method_that_does_not_fit_is_refused(name, how, tmp_path):
+def test_an_adapter_of_any_method_that_does_not_fit_is_refused(name, how, base, tmp_path):
     model = peft.get_peft_model(tiny_llama(), METHODS[name])
     save_weights(model, tmp_path / "adapter")
     for tensor in load_file(tmp_path / "adapter" / "adapter_model.safetensors"):
         folder = shutil.copytree(tmp_path / "adapter", tmp_path / "changed")
         change(folder, tensor, how)
         fresh = peft.get_peft_model(tiny_llama(), METHODS[name])
-        for load in (lambda: load_weights(fresh, folder), lambda: _enter(folder)):  # noqa: B023
+        for load in (lambda: load_weights(fresh, folder), lambda: _enter(base, folder)):  # noqa: B023
             with pytest.raises(UserError) as told:
                 load()
             assert "\n" not in str(told.value) and str(folder) in str(told.value)
         shutil.rmtree(folder)
 
 
-def _enter(folder: Path) -> None:
-    with adapted(tiny_llama(), folder, None, "base"):
+def _enter(base: Base, folder: Path) -> None:
+    with adapted(base, folder, None):
         pass
 
 
