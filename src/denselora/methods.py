@@ -75,11 +75,22 @@ def describe(model: nn.Module, adapter: dict[str, Any]) -> dict[str, Any]:
         "label": adapter["label"],
         "r": adapter.get("r"),
         "alpha": adapter.get("alpha"),
-        "target_modules": adapter.get("target_modules"),
+        "target_modules": _target_modules(model, adapter),
         "trainable": trainable,
         "total": total,
         "trainable_percent": 100 * trainable / total,
     }
+
+
+def _target_modules(model: nn.Module, adapter: dict[str, Any]) -> list[str] | None:
+    """The names as the config lists them; for all-linear or a regular expression, of the modules
+    that it found in the model.
+    """
+    wanted = adapter.get("target_modules")
+    if isinstance(wanted, str):
+        found = model.base_model.targeted_module_names
+        return list(dict.fromkeys(name.rpartition(".")[2] for name in found))
+    return wanted
 
 
 def _cause(error: Exception) -> str:

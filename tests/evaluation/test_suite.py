@@ -218,8 +218,9 @@ def test_a_gold_that_no_answer_can_match_is_named(where, rows_folder, name, gold
     right = "7" if name == "gsm8k" else "true"
     rows = [row | {"answer": right} for row in rows[:2]] + [rows[2] | {"answer": gold}]
     (tmp_path / "rows" / name / "test.json").write_text(json.dumps(rows))
+    options = [f"data.suite={'math' if name == 'gsm8k' else 'commonsense'}", f"tasks=[{name}]"]
     with pytest.raises(UserError, match=f"row 3, field 'answer' is '{gold}'"):
-        evaluate(*where, f"data.path={tmp_path / 'rows'}", f"tasks=[{name}]")
+        evaluate(*where, f"data.path={tmp_path / 'rows'}", *options)
     assert not (tmp_path / "out").exists()
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
+from peft import PeftConfig
 from torch import nn
 
 from denselora import provenance
+from denselora.errors import UserError
 from denselora.evaluation.benchmark_rows import BenchmarkRows
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring
@@ -26,10 +28,11 @@ from denselora.results.record import (
     Evaluation,
     Git,
     Method,
-    Model,
     Protocol,
     Record,
     Training,
+    data_part,
+    model_part,
     write_record,
 )
 from denselora.tasks import benchmarks
@@ -57,7 +60,7 @@ def record_evaluation(
         run_id=subject.run,
         created=datetime.now(UTC).replace(microsecond=0),
         status=_status(config, training, data, results),
-        model=Model(**{key: config["model"][key] for key in ("name", "label", "path")}),
+        model=model_part(config),
         method=method,
         protocol=Protocol(**respondent.protocol.identity),
         data=data,
@@ -85,6 +88,26 @@ def record_evaluation(
     return record
 
 
+def check_recordable(config: dict[str, Any]) -> None:
+    """Raise UserError for options that no record could hold, before anything is read."""
+    for option in ("limit", "batch_tokens"):
+        value = config[option]
+        if option == "limit" and value is None:
+            continue
+        if type(value) is not int or value < 1:
+            what = ", or null for all rows" if option == "limit" else ""
+            raise UserError(f"{option}={value}: give a whole number above 0{what}")
+    model_part(config)
+    data = _data(config, None)
+    folder = Path(config["data"]["path"])
+    for one in benchmarks(config["tasks"], data.suite, folder):
+        if one.name not in data.columns:
+            raise UserError(
+                f"tasks: {one.name} is not in the suite data.suite={data.suite} "
+                f"({', '.join(data.columns)}); leave it out or choose another data"
+            )
+
+
 def method_of(subject: Subject, model: nn.Module) -> Method:
     """The method that made the model: as its training has it, or as far as the model shows."""
     if subject.trained:
@@ -98,10 +121,20 @@ def method_of(subject: Subject, model: nn.Module) -> Method:
     label = {"name": kind.lower(), "label": str(kind), "r": getattr(config, "r", None)}
     # loaded adapters are frozen; count what training them means
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(model.base_model.prefix in name)
+        parameter.requires_grad_(_is_trained(name, model.base_model.prefix, config))
     described = describe(model, label)
     model.requires_grad_(False)
     return Method(**described)
+
+
+def _is_trained(name: str, prefix: str, config: PeftConfig) -> bool:
+    """Whether training an adapter trains a parameter of the model. prefix: of the method's own."""
+    if any(part in name for part in (prefix, ".modules_to_save.", "trainable_tokens_delta")):
+        return True
+    bias = getattr(config, "bias", "none")
+    return name.endswith(".bias") and (
+        bias == "all" or (bias.endswith("_only") and ".base_layer." in name)
+    )
 
 
 def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benchmark]:
@@ -135,12 +168,10 @@ def _training(subject: Subject) -> Training | None:
 
 
 def _data(config: dict[str, Any], training: Training | None) -> Data:
-    data = config["data"]
-    suite = benchmarks("all", data["suite"], Path(data["path"]))
-    return Data(
-        name=data["name"],
-        label=data["label"],
-        suite=data["suite"],
+    data_part(config)  # the suite is one of those that there are
+    suite = benchmarks("all", config["data"]["suite"], Path(config["data"]["path"]))
+    return data_part(
+        config,
         benchmarks=[one.name for one in suite],
         train_rows=training.rows if training else None,
     )

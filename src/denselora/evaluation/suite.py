@@ -15,7 +15,7 @@ from denselora.evaluation.adapter_folder import check_effect, prompt_logits
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.base import Base
 from denselora.evaluation.benchmark_rows import BenchmarkRows, read_benchmarks
-from denselora.evaluation.recording import method_of, record_evaluation
+from denselora.evaluation.recording import check_recordable, method_of, record_evaluation
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
@@ -38,10 +38,7 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     provenance.git_state()
     config, subjects = choose_subjects(cfg, overrides)
     protocol = Protocol.from_config(config["protocol"])
-    if config["limit"] is not None and config["limit"] < 1:
-        raise UserError(f"limit={config['limit']}: give a number above 0, or null for all rows")
-    if config["batch_tokens"] < 1:
-        raise UserError(f"batch_tokens={config['batch_tokens']}: give a number above 0")
+    check_recordable(config)
     kind = scoring_kind(config["scoring"])
 
     # 2. The rows of every benchmark, read before the model is.
@@ -72,10 +69,10 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
                     respondent = Respondent(model, tokenizer, protocol)
+                    method = method_of(subject, model)
                     scorings = [kind(respondent, test.benchmark) for test in tests]
                     with kind.prepared(model):
                         failed = _answer(subject, scorings, tests, config["batch_tokens"], bar)
-                    method = method_of(subject, model)
             except UserError as error:
                 failures.append(str(error))
                 continue

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AwareDatetime,
@@ -318,6 +318,7 @@ class Record:
 
 
 _record = TypeAdapter(Record)
+Part = TypeVar("Part", Model, Method, Data, Evaluation)
 
 
 def read_record(path: str | Path) -> Record:
@@ -360,6 +361,27 @@ def _open_two_deep(content: dict[str, Any]) -> str:
         else:
             lines.append(f"  {text(key)}: {text(value)}")
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def part(kind: type[Part], option: str, **values: Any) -> Part:
+    """A part of a record. Raises UserError, naming the option, for a value that can't be in it."""
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise UserError(f"{option}.{first_fault(error)}; change it") from None
+
+
+def model_part(config: dict[str, Any]) -> Model:
+    """The model of a resolved config. Raises as `part` does."""
+    return part(Model, "model", **{key: config["model"][key] for key in ("name", "label", "path")})
+
+
+def data_part(config: dict[str, Any], **more: Any) -> Data:
+    """The data of a resolved config. more: its `benchmarks` and `train_rows`, as far as they are
+    known. Raises as `part` does.
+    """
+    named = {key: config["data"][key] for key in ("name", "label", "suite")}
+    return part(Data, "data", **{"train_rows": None, **named, **more})
 
 
 def _require(holds: object, fault: str) -> None:

@@ -11,6 +11,7 @@ from denselora.errors import UserError
 from denselora.identity import run_id
 from denselora.models import check_quantization
 from denselora.protocol import Protocol
+from denselora.results.record import data_part, model_part
 from denselora.training.settings import Settings
 
 TRACKERS = {"wandb": is_wandb_available, "tensorboard": is_tensorboard_available}
@@ -47,6 +48,7 @@ class Job:
             raise UserError(f"tracker={tracker}: use one of {', '.join(TRACKERS)}, or null")
         if tracker and not TRACKERS[tracker]():
             raise UserError(f"tracker={tracker}: not installed; `pip install {tracker}`")
+        model_part(config), data_part(config)  # the evaluation's record has to take them
         identity = run_id(config)
         return cls(
             config=config,

@@ -19,7 +19,7 @@ from denselora.training.state import Progress
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """base: `models.fingerprint` of it. method: as `methods.describe` gives it. rows: trained on.
+    """base: `models.fingerprint` of it. rows: trained on.
 
     All processes must call its methods; the main one writes and prints.
     """
@@ -28,7 +28,7 @@ class Outcome:
     folder: RunFolder
     accelerator: Accelerator
     base: dict[str, Any]
-    method: dict[str, Any]
+    method: Method
     rows: int
     progress: Progress
 
@@ -71,7 +71,7 @@ class Outcome:
             run_id=self.job.run_id,
             config=self.job.config,
             base=self.base,
-            method=Method(**self.method),
+            method=self.method,
             protocol=Protocol(**self.job.protocol.identity),
             git=Git(**provenance.git_state()),
             packages=provenance.packages(),

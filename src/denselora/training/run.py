@@ -18,6 +18,7 @@ from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
+from denselora.results.record import Method, part
 from denselora.training.adalora import RankBudget
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
@@ -118,6 +119,7 @@ def _fine_tune(
         base.gradient_checkpointing_enable({"use_reentrant": False})
     model = attach(base, job.adapter, steps)
     method = describe(model, job.config["adapter"])
+    kept_method = part(Method, "adapter", **method)
     head = frozen_head(model)
     start = matrices(model)
     blocks = None
@@ -208,7 +210,7 @@ def _fine_tune(
         folder=folder,
         accelerator=accelerator,
         base=base_fingerprint,
-        method=method,
+        method=kept_method,
         rows=len(plan.rows),
         progress=progress,
     )
