@@ -3,7 +3,7 @@ import sys
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
 import denselora
@@ -16,6 +16,23 @@ from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 def logits(model, tokens):
     with torch.no_grad():
         return model(tokens).logits
+
+
+def test_what_cannot_be_written_as_lora_is_one_clear_error(tmp_path):
+    two = linear_adapter()
+    two.add_adapter("second", denselora_config(activation="identity"))
+    two.base_model.set_adapter(["default", "second"])
+    lora = get_peft_model(tiny_llama(), LoraConfig(target_modules=["q_proj"]))
+    lora.save_pretrained(tmp_path / "lora")
+    for what, message in (
+        (two, "active adapters: default, second; choose"),
+        (lora, "an adapter of type LORA; only DenseLoRA"),
+        (tmp_path / "lora", "an adapter of type LORA; only DenseLoRA"),
+        (tiny_llama(), "LlamaForCausalLM: give a PeftModel with DenseLoRA"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            denselora.to_lora(what, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def linear_adapter(**overrides):

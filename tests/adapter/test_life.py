@@ -51,6 +51,51 @@ def assert_tied(model, adapter: str = "default"):
             assert any(matrix.weight is p for p in model.parameters())
 
 
+@pytest.mark.parametrize("names", [["default", "second"], ["nobody", "default"]])
+def test_an_adapter_for_each_row_is_an_error_in_forward_and_generate(tokens, names):
+    model = two_adapters()
+    for call in (model, model.generate):
+        with pytest.raises(
+            ValueError, match=r"adapter_names: DenseLoRA doesn't choose.*set_adapter"
+        ):
+            call(input_ids=tokens, adapter_names=names)
+    model(input_ids=tokens, adapter_names=None)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_new_layers_are_in_the_mode_of_what_they_replace(mode, tokens):
+    base = tiny_llama().train(mode)
+    model = get_peft_model(base, denselora_config(denselora_dropout=0.5, init_weights=False))
+    model.add_adapter("second", denselora_config(target_modules=["q_proj", "o_proj"]))
+    assert len(layers_of(model)) == 12
+    assert {layer.training for layer in layers_of(model).values()} == {mode}
+    assert torch.equal(logits(model, tokens), logits(model, tokens)) is not mode
+
+
+def test_a_second_peft_model_around_denselora_is_an_error(tmp_path):
+    model = adapted_llama()
+    model.save_pretrained(tmp_path)
+    for again in (
+        lambda: get_peft_model(model, denselora_config()),
+        lambda: get_peft_model(model.get_base_model(), denselora_config(target_modules=["o_proj"])),
+        lambda: PeftModel.from_pretrained(model.get_base_model(), tmp_path),
+    ):
+        with pytest.raises(ValueError, match=r"DenseLoRA layers already.*add_adapter.*unload\(\)"):
+            again()
+    base = model.unload()
+    assert layers_of(get_peft_model(base, denselora_config()))
+
+
+def test_a_hook_on_the_base_layer_is_given_what_the_branch_is_added_to(tokens):
+    """As docs/using_the_adapter.md has it: a copy is the base's, the tensor may become the sum."""
+    model, path = adapted_llama(), "base_model.model.model.layers.0.self_attn.q_proj"
+    layer, seen = model.get_submodule(path), []
+    layer.base_layer.register_forward_hook(lambda _, inputs, y: seen.append((inputs[0], y.clone())))
+    logits(model, tokens)
+    ((x, y),) = seen
+    assert torch.equal(y, x @ layer.base_layer.weight.T)
+
+
 def test_each_adapter_acts_alone_and_both_together_add_up(tokens):
     model = two_adapters()
     base = logits(tiny_llama(), tokens)

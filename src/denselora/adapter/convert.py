@@ -26,21 +26,35 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
     A model's active adapter is written. A folder is enough, too, unless layers of one module type
     differ in shape, as only the model knows which is which.
 
-    Raises ``ValueError`` for another activation, or for such a folder.
+    Raises ``ValueError`` for another activation, another kind of adapter or model, several active
+    adapters, or for such a folder.
     """
     if isinstance(model_or_folder, PeftModel):
         model = model_or_folder
-        name = model.active_adapter
+        if len(model.active_adapters) != 1:
+            raise ValueError(
+                f"active adapters: {', '.join(model.active_adapters)}; choose the one to write by "
+                "set_adapter"
+            )
+        (name,) = model.active_adapters
         config, saved = model.peft_config[name], get_peft_model_state_dict(model, adapter_name=name)
         layers = {
             path: [matrix.weight for matrix in layer.matrices(name)]
             for path, layer in model.named_modules()
             if isinstance(layer, DenseLoraLayer) and name in layer.denselora_core
         }
-    else:
+    elif isinstance(model_or_folder, (str, Path)):
         config = PeftConfig.from_pretrained(model_or_folder)
         saved = load_peft_weights(str(model_or_folder), device="cpu")
-        layers = _layers_in(saved, config)
+        layers = _layers_in(saved, config) if isinstance(config, DenseLoraConfig) else {}
+    else:
+        raise ValueError(
+            f"{type(model_or_folder).__name__}: give a PeftModel with DenseLoRA, or an adapter's "
+            "folder"
+        )
+    if not isinstance(config, DenseLoraConfig):
+        kind = getattr(config.peft_type, "value", config.peft_type)
+        raise ValueError(f"an adapter of type {kind}; only DenseLoRA is written as LoRA")
     activation = next((name for name in config.activations if name != "identity"), None)
     if activation:
         raise ValueError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from peft import PeftConfig
@@ -55,6 +57,7 @@ class DenseLoraModel(BaseTuner):
     target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def __init__(self, model: nn.Module, peft_config, adapter_name: str, **kwargs):
+        _check_first(model, peft_config)
         super().__init__(model, peft_config, adapter_name, **kwargs)
         # PEFT 0.21 passes a bare config from inject_adapter_in_model (transformers' add_adapter
         # and load_adapter), which throws the tuner away: there the model itself keeps the pairs.
@@ -74,9 +77,11 @@ class DenseLoraModel(BaseTuner):
     ) -> None:
         if isinstance(target, DenseLoraLayer):
             target.update_layer(adapter_name, config)
+            target.train(target.training)
             return
         layer = DenseLoraLayer(target, (self.denselora_encoder, self.denselora_decoder))
         layer.update_layer(adapter_name, config)
+        layer.train(target.training)  # a new module would be in train mode, with dropout
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
@@ -113,6 +118,17 @@ class DenseLoraModel(BaseTuner):
                 decoders[name].requires_grad_(core.requires_grad)
             layer.denselora_encoder[adapter_name] = encoders[name]
             layer.denselora_decoder[adapter_name] = decoders[name]
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args, adapter_names=None, **kwargs) -> Iterator[None]:
+        """What PEFT enters around forward and generate; raises ``ValueError`` for adapter_names,
+        which would else have no effect."""
+        if adapter_names is not None:
+            raise ValueError(
+                "adapter_names: DenseLoRA doesn't choose an adapter for each row; all rows get the "
+                "active ones, see set_adapter"
+            )
+        yield
 
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         """fp32 by default, else the dtype of the base layer (PEFT's meaning of the option)."""
@@ -173,6 +189,20 @@ class DenseLoraModel(BaseTuner):
                 )
             )
         return loaded
+
+
+def _check_first(model: nn.Module, peft_config) -> None:
+    """Raise ``ValueError`` if a PeftModel is made of a model that has DenseLoRA layers already.
+
+    A bare config comes from transformers' add_adapter, which may well be for a second adapter.
+    """
+    if isinstance(peft_config, PeftConfig):
+        return
+    if any(isinstance(module, DenseLoraLayer) for module in model.modules()):
+        raise ValueError(
+            "the model has DenseLoRA layers already; give its PeftModel another adapter by "
+            "add_adapter or load_adapter, or take them out first by unload()"
+        )
 
 
 def _own_key(adapter_name: str) -> re.Pattern:
