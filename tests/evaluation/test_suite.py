@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM, LlamaForCausalLM
 from denselora.errors import UserError
 from denselora.evaluation import recording, suite
 from denselora.evaluation.recount import compare, recount_folder
+from denselora.lock import LOCK, locked
 from denselora.results.record import read_record
 from denselora.tasks import COMMONSENSE
 from tests.evaluation.calls import evaluate
@@ -121,6 +122,15 @@ def test_scorings_have_folders_of_their_own_and_are_compared(where, adapters, tm
         assert each.same == sum(a["parsed"] == b["parsed"] for a, b in zip(*rows, strict=True))
     with pytest.raises(UserError, match="another evaluation"):
         evaluate(*where, f"adapter_path={adapters[1]}", "scoring=choice")
+
+
+def test_an_evaluation_that_another_process_writes_is_refused_until_that_ends(where, tmp_path):
+    message = r"output_dir=.*out: process \d+ on .* writes to it"
+    with locked(tmp_path / "out", "output_dir"), pytest.raises(UserError, match=message):
+        evaluate(*where, "adapter=none")
+    assert not (tmp_path / "out").exists()
+    evaluate(*where, "adapter=none")
+    assert not (tmp_path / "out" / LOCK).exists()
 
 
 def test_a_failing_benchmark_does_not_lose_the_others(where, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from denselora.adapter import layer
 from denselora.adapter.fused import choice
 from denselora.errors import UserError
+from denselora.lock import LOCK, locked
 from denselora.results.change import read_change
 from denselora.results.record import Training
 from denselora.training import loop as loop_module
@@ -120,6 +121,26 @@ def test_existing_run_is_refused(whole_run, inputs):
             )
         )
     assert (whole_run / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_that_another_process_writes_is_refused_until_that_ends(start, tmp_path):
+    run = tmp_path / "run"
+    message = r"output_dir=.*run: process \d+ on .* writes to it"
+    with locked(run, "output_dir"), pytest.raises(UserError, match=message):
+        start("resume=true")
+    start("trainer.max_steps=1")
+    assert not (run / LOCK).exists()
+
+
+def test_the_run_s_folder_is_locked_to_its_end(start, monkeypatch, tmp_path):
+    held, real = [], RunFolder.finish
+    monkeypatch.setattr(
+        RunFolder,
+        "finish",
+        lambda *given: held.append((tmp_path / "run" / LOCK).exists()) or real(*given),
+    )
+    start("trainer.max_steps=1")
+    assert held == [True]
 
 
 def test_finished_run_is_left_alone_on_resume(whole_run, inputs, monkeypatch):

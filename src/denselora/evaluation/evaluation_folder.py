@@ -1,12 +1,14 @@
 """An evaluation's folder: what it was made with, its answers, how long they took, its record."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
 from denselora.evaluation.partial import Partial
 from denselora.files import check_writable, write_json
+from denselora.lock import locked
 from denselora.models import same_base
 from denselora.results.predictions import read_predictions
 from denselora.results.record import RECORD
@@ -66,6 +68,11 @@ class EvaluationFolder:
                 f"output_dir={self.path}: holds another evaluation (differs in "
                 f"{', '.join(changed)}); choose another folder"
             )
+
+    def claim(self, at_end: ExitStack) -> None:
+        """Keep other processes out until the end. Raises as `locked` and `check` do."""
+        at_end.enter_context(locked(self.path, "output_dir"))
+        self.check()  # again: another process may have been here
 
     def check_base(self, base: dict[str, Any]) -> None:
         """Raise UserError if another base made its predictions, though its path was the same.

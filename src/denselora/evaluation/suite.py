@@ -1,6 +1,8 @@
 """Evaluating models on a suite of benchmarks, from config to run records."""
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
 from denselora.models import fingerprint, load_tokenizer, precision
+from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.record import Record
 
@@ -34,6 +37,13 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     benchmark that failed, which doesn't stop the others.
     Raises UserError for a mistake in options or data, before anything is written.
     """
+    with ExitStack() as at_end:
+        return _evaluate(cfg, overrides, at_end)
+
+
+def _evaluate(
+    cfg: DictConfig, overrides: Sequence[str], at_end: ExitStack
+) -> tuple[list[Record], list[str]]:
     # 1. Which adapters, base, data and protocol; the code that runs is noted at the start.
     provenance.git_state()
     config, subjects = choose_subjects(cfg, overrides)
@@ -44,13 +54,14 @@ def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], l
     # 2. The rows of every benchmark, read before the model is.
     tests = read_benchmarks(config)
 
-    # 3. The folders: new, or of the same evaluations that were stopped.
+    # 3. The folders: new, or of the same evaluations that were stopped; this one's until its end.
+    process = PartialState(cpu=not torch.cuda.is_available())
     for subject in subjects:
         subject.folder.check()
+        on_main_process(partial(subject.folder.claim, at_end))
 
     # 4. One base for all.
     path = config["model"]["path"]
-    process = PartialState(cpu=not torch.cuda.is_available())
     tokenizer = load_tokenizer(path)
     base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:

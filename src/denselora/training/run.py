@@ -16,8 +16,10 @@ from denselora import provenance
 from denselora.adapter import use_fused
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
+from denselora.lock import locked
 from denselora.methods import attach, describe
 from denselora.models import check_access, fingerprint, load_base, load_tokenizer
+from denselora.processes import on_main_process
 from denselora.results.record import Method, part
 from denselora.training.adalora import RankBudget
 from denselora.training.attention import keep_rows_apart
@@ -69,23 +71,32 @@ def train(cfg: DictConfig) -> Path | None:
     check_access(job.config["model"]["path"])
     raw = read_rows(job.train_file)
 
-    # 2. The processes, their device and precision; the rows and their order.
+    # 2. The processes, their device and precision; the folder is this run's until its end.
     accelerator, dtype = start_accelerator(job)
     check_optimizer(settings.optimizer, accelerator.device)
-    tokenizer = load_tokenizer(job.config["model"]["path"])
-    with accelerator.main_process_first():
-        plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
-    if dry_run:
-        if accelerator.is_main_process:
-            print_dry_run(plan, empty_model(job, plan.steps), dtype)
-        return None
-    if settings.compile:
-        check_compiler(accelerator)
-    against = against_graphs(accelerator, dtype)
-    if settings.cuda_graphs is True and against:
-        raise UserError(f"trainer.cuda_graphs=true: {against}; set it to false")
-
     with ExitStack() as at_end:
+
+        def claim() -> None:
+            at_end.enter_context(locked(folder.path, "output_dir"))
+            folder.check(job.config)  # again: another process may have been here
+
+        if not dry_run:
+            on_main_process(claim)
+
+        # 3. The rows and their order.
+        tokenizer = load_tokenizer(job.config["model"]["path"])
+        with accelerator.main_process_first():
+            plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
+        if dry_run:
+            if accelerator.is_main_process:
+                print_dry_run(plan, empty_model(job, plan.steps), dtype)
+            return None
+        if settings.compile:
+            check_compiler(accelerator)
+        against = against_graphs(accelerator, dtype)
+        if settings.cuda_graphs is True and against:
+            raise UserError(f"trainer.cuda_graphs=true: {against}; set it to false")
+
         at_end.push(partial(_end, accelerator))
         stop = at_end.enter_context(asked_to_stop())
         at_end.enter_context(use_fused(settings.fused))
@@ -102,7 +113,7 @@ def _fine_tune(
 ) -> None:
     """Load, attach, train, save. A function of its own: `_end` runs when its variables are gone."""
     job, settings, steps = plan.job, plan.job.settings, plan.steps
-    # 3. One seed, set before model and adapter exist.
+    # 4. One seed, set before model and adapter exist.
     set_seed(job.config["seed_init"], deterministic=job.config["deterministic"])
     base = load_base(
         job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
@@ -134,7 +145,7 @@ def _fine_tune(
             must=settings.cuda_graphs is True,
         )
 
-    # 4. Where the run goes on; the folder, with the resolved config in it before step one.
+    # 5. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
     resumed = checkpoints.latest()
     saved = read_state(resumed) if resumed else None
@@ -147,7 +158,7 @@ def _fine_tune(
         if not apart:
             print("each row gets a pass of its own: this model would mix rows that share one")
 
-    # 5. Optimizer, learning rate, and dropout's own random stream in each process.
+    # 6. Optimizer, learning rate, and dropout's own random stream in each process.
     optimizer = build_optimizer(
         model, settings.optimizer, settings.learning_rate, settings.weight_decay,
     )  # fmt: skip
@@ -166,7 +177,7 @@ def _fine_tune(
     if saved:
         state.restore(saved, resumed)
 
-    # 6. The loop.
+    # 7. The loop.
     def log(metrics: dict) -> None:
         if accelerator.is_main_process:
             folder.log(metrics)
@@ -221,7 +232,7 @@ def _fine_tune(
     if stopped:
         raise Stopped(progress.step, folder.path, accelerator.is_main_process)
 
-    # 7. The adapter folder, whole or not at all.
+    # 8. The adapter folder, whole or not at all.
     chosen = progress.best_step if settings.checkpoint == "best" else progress.step
     if start and accelerator.is_main_process:
         write_run_change(folder.change_file, start, checkpoints.at(chosen))

@@ -18,6 +18,7 @@ from pydantic import dataclasses as checked
 from denselora.errors import UserError
 from denselora.files import check_writable, read_lines, write_json, write_text, writing
 from denselora.identity import check_name, differences
+from denselora.lock import is_empty
 from denselora.results.record import Device, Git, Method, Protocol, Training, first_fault
 
 TRAINING = "training.json"
@@ -119,7 +120,7 @@ class RunFolder:
         """Raise UserError for a folder that can't be written, holds a run already and isn't to be
         continued, or holds a run under another config."""
         check_writable(self.path, "output_dir")
-        if not self.path.exists() or not any(self.path.iterdir()):
+        if is_empty(self.path):
             return
         before = self.config()
         if before is None:

@@ -1,0 +1,75 @@
+"""One process writes to a folder at a time."""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from denselora.errors import UserError, first_line
+from denselora.files import writing
+
+LOCK = ".lock"
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder isn't there or holds nothing but its lock."""
+    return not folder.exists() or all(path.name == LOCK for path in folder.iterdir())
+
+
+@contextlib.contextmanager
+def locked(folder: Path, option: str) -> Iterator[None]:
+    """Hold the folder's lock, and make the folder; one that is still empty at the end is removed.
+
+    The lock is the kernel's, on the file .lock: it ends with the process, however that ends.
+
+    option: which names the folder. Raises UserError, saying who holds it, if another process does,
+    or if the file system has no locks.
+    """
+    made = not folder.exists()
+    file = _taken(folder, option)
+    try:
+        file.truncate(0)
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()} since "
+            f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        )
+        file.flush()
+        yield
+    finally:
+        # before the lock goes: after, it could be another process's
+        (folder / LOCK).unlink(missing_ok=True)
+        if made and is_empty(folder):
+            with contextlib.suppress(OSError):  # another process has come
+                folder.rmdir()
+        file.close()
+
+
+def _taken(folder: Path, option: str):
+    path = folder / LOCK
+    while True:
+        with writing(path):
+            file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read() or "another process"
+            file.close()
+            raise UserError(
+                f"{option}={folder}: {holder} writes to it; wait for its end or choose another "
+                "folder"
+            ) from None
+        except OSError as error:
+            file.close()
+            raise UserError(
+                f"{option}={folder}: can't be locked ({first_line(error)}); choose a folder on "
+                "another file system"
+            ) from None
+        # its holder may have removed the file between opening and locking
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()

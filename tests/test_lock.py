@@ -1,0 +1,83 @@
+"""One writer to a folder."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from denselora.errors import UserError
+from denselora.lock import LOCK, is_empty, locked
+from tests import ROOT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from denselora.lock import locked
+with locked(Path(sys.argv[1]), "output_dir"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(folder):
+    """Another process that holds the folder's lock."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def test_a_second_process_is_refused_with_the_first_one_s_number(tmp_path):
+    with holder(tmp_path / "run") as process:
+        with pytest.raises(
+            UserError, match=rf"output_dir=.*run: process {process.pid} on .* since .*UTC writes"
+        ), locked(tmp_path / "run", "output_dir"):
+            pass
+        assert (tmp_path / "run" / LOCK).is_file()
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+    with holder(tmp_path) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert is_empty(tmp_path)
+    with locked(tmp_path, "output_dir"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_which_nothing_was_written_is_gone_at_the_end(tmp_path):
+    with locked(tmp_path / "run", "output_dir"):
+        assert is_empty(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    with locked(tmp_path / "run", "output_dir"):
+        (tmp_path / "run/config.yaml").touch()
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
+
+
+def test_a_lock_file_that_its_holder_removed_is_not_taken_for_the_lock(tmp_path, monkeypatch):
+    """The holder ends between the opening of the file and its locking."""
+    real, calls = os.fstat, []
+
+    def fstat(number):
+        if not calls:
+            (tmp_path / LOCK).unlink()
+        calls.append(number)
+        return real(number)
+
+    monkeypatch.setattr("denselora.lock.os.fstat", fstat)
+    with locked(tmp_path, "output_dir"):
+        assert len(calls) == 2 and (tmp_path / LOCK).is_file()
