@@ -42,9 +42,13 @@ def holder(folder):
 
 def test_a_second_process_is_refused_with_the_first_one_s_number(tmp_path):
     with holder(tmp_path / "run") as process:
-        with pytest.raises(
-            UserError, match=rf"output_dir=.*run: process {process.pid} on .* since .*UTC writes"
-        ), locked(tmp_path / "run", "output_dir"):
+        with (
+            pytest.raises(
+                UserError,
+                match=rf"output_dir=.*run: process {process.pid} on .* since .*UTC writes",
+            ),
+            locked(tmp_path / "run", "output_dir"),
+        ):
             pass
         assert (tmp_path / "run" / LOCK).is_file()
 

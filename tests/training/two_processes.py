@@ -55,17 +55,17 @@ def end_early(start: Callable[..., object]) -> None:
 
     The process group, which can't be started twice, lives on.
     """
-    ask, update, end = loop.Loop._any_process, loop.Loop._update, Accelerator.end_training
+    stopping, update, end = loop.Loop._is_stopping, loop.Loop._update, Accelerator.end_training
     Accelerator.end_training = lambda self: no_model_alive()
 
     def fail(*_) -> None:
         raise ArithmeticError("the second step")
 
-    loop.Loop._any_process = lambda self, flag: ask(
-        self, PartialState(cpu=True).process_index == 1 and self.state.progress.step == 1
+    loop.Loop._is_stopping = lambda self: self._any_process(
+        PartialState(cpu=True).process_index == 1 and self.state.progress.step == 1
     )
     assert isinstance(error_of(start), Stopped)
-    loop.Loop._any_process, loop.Loop._update = ask, fail
+    loop.Loop._is_stopping, loop.Loop._update = stopping, fail
     assert isinstance(error_of(partial(start, "resume=true")), ArithmeticError)
     loop.Loop._update, Accelerator.end_training = update, end
 

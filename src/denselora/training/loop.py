@@ -87,7 +87,7 @@ class Loop:
                         f"step {progress.step}: {metrics['skipped']}, and so were the "
                         f"{progress.skipped_in_a_row - 1} steps before it"
                     )
-                stopping = self._any_process(self.asked_to_stop())
+                stopping = self._is_stopping()
                 # a checkpoint within a row of skipped steps would not be a good one
                 due = improved or last or progress.step % self.settings.save_steps == 0
                 if stopping or (due and (last or not progress.skipped_in_a_row)):
@@ -238,6 +238,9 @@ class Loop:
         progress.best_step = progress.step
         progress.best_validation_loss_nats = validation_loss
         return True
+
+    def _is_stopping(self) -> bool:
+        return self._any_process(self.asked_to_stop())
 
     def _any_process(self, flag: bool) -> bool:
         if self.state.accelerator.num_processes == 1:
