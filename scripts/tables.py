@@ -13,6 +13,7 @@ def main(cfg: DictConfig) -> None:
     from denselora.results.artifact import log_files
     from denselora.results.figures import write_figures
     from denselora.results.inventory import write_inventory
+    from denselora.results.predictions import check_predictions
     from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
@@ -20,6 +21,8 @@ def main(cfg: DictConfig) -> None:
 
     folder = Path(cfg.results_dir)
     records = read_records(folder)
+    for record in records:
+        check_predictions(record)
     if cfg.trace:
         print(*trace(records, cfg.trace), sep="\n")
         return

@@ -270,6 +270,30 @@ def test_recounting_reports_a_changed_file(where, tmp_path):
         recount_folder(tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows[1:], "ids are not 0 to 9, each once"),
+        (lambda rows: [*rows[:9], rows[8]], "ids are not 0 to 9, each once"),
+        (lambda rows: [*rows, rows[8]], "ids are not 0 to 9, each once"),
+        (
+            lambda rows: [
+                row | {"raw": "", "parsed": None, "named": [], "correct": False} for row in rows
+            ],
+            "not those of the record: (correct is 0|unparsed is 10)",
+        ),
+        (lambda rows: [rows[0] | {"raw": rows[0]["raw"] + " "}, *rows[1:]], "some have changed"),
+    ],
+)
+def test_recounting_reports_rows_that_are_not_the_records(where, tmp_path, change, message):
+    evaluate(*where, "tasks=[boolq]")
+    file = tmp_path / "out" / "boolq.jsonl"
+    rows = change([json.loads(line) for line in file.open()])
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=rf"boolq\.jsonl: .*{message}"):
+        recount_folder(tmp_path / "out")
+
+
 def evaluate_in_process(rank, where, folder):
     records, failures = evaluate(*where, f"output_dir={folder}")
     assert not failures and len(records) == (rank == 0)

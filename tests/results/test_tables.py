@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 
 from denselora.results.figures import write_figures
+from denselora.results.predictions import write_predictions
 from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import read_records
 from denselora.results.tables import print_table, write_tables
 from tests import ROOT
-from tests.results.records import make_record, save
+from tests.results.records import make_record, prediction, save
 
 
 def tables(tmp_path, *records) -> dict[str, str]:
@@ -240,3 +241,32 @@ def test_script_reports_a_bad_record_in_one_line_and_writes_nothing(results):
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "broken/record.json" in done.stderr
     assert sorted(results.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (lambda file: file.read_bytes()[:-20], "damaged or not Parquet"),
+        (lambda file: b"", "damaged or not Parquet"),
+        (lambda file: b"\xff\xfe", "damaged or not Parquet"),
+    ],
+)
+def test_tables_are_not_made_from_damaged_predictions(tmp_path, script, content, message):
+    (record,) = save(tmp_path, make_record(), predictions=True)
+    file = tmp_path / "runs" / record.run_id / "predictions.parquet"
+    file.write_bytes(content(file))
+    code, _, err = script("tables", f"results_dir={tmp_path}")
+    assert code == 2 and message in err and str(file) in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "tables").exists()
+
+
+def test_tables_are_not_made_from_predictions_that_the_record_does_not_count(tmp_path, script):
+    record = make_record()
+    save(tmp_path, record, predictions=True)
+    rows = {
+        name: [prediction(number, False) for number in range(part.n)]
+        for name, part in record.benchmarks.items()
+    }
+    write_predictions(tmp_path / "runs" / record.run_id / "predictions.parquet", rows)
+    code, _, err = script("tables", f"results_dir={tmp_path}")
+    assert code == 2 and "boolq are not those of the record: correct is 0, there 10" in err

@@ -18,7 +18,7 @@ from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.subjects import Subject
 from denselora.methods import describe
-from denselora.results.predictions import count
+from denselora.results.predictions import count, rows_hash
 from denselora.results.publish import publish_record
 from denselora.results.record import (
     Average,
@@ -149,6 +149,7 @@ def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benc
                 chance=test.benchmark.chance,
                 predictions=folder.partial(name).whole.name,
                 seconds=seconds.get(name, 0.0),
+                rows_hash=rows_hash(predictions),
                 **count(predictions),
             )
     return results

@@ -14,7 +14,7 @@ from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import IDENTITY
 from denselora.protocol import Protocol
-from denselora.results.predictions import count, prompt_hash, read_predictions
+from denselora.results.predictions import check_counted, count, prompt_hash, read_predictions
 from denselora.results.record import RECORD, Record, read_record
 from denselora.results.record import Benchmark as Result
 from denselora.results.statistics import mcnemar
@@ -38,8 +38,8 @@ class Agreement:
 def recount_folder(folder: str | Path) -> dict[str, Result]:
     """Each benchmark's figures, from its predictions judged anew.
 
-    Raises UserError if the folder is no evaluation, lacks predictions, or if a row is judged
-    otherwise than its record was counted.
+    Raises UserError if the folder is no evaluation, lacks predictions, if a row is judged otherwise
+    than it was, or if the rows are not those that the record was counted from.
     """
     record = _record(folder)
     protocol = _protocol(record)
@@ -52,6 +52,7 @@ def recount_folder(folder: str | Path) -> dict[str, Result]:
                 f"{file}: {changed} of {len(predictions)} rows are judged otherwise now than when "
                 "they were made; the file or the code has changed since"
             )
+        check_counted(file, name, read_predictions(file, name), kept)
         results[name] = _counted(kept, count(predictions))
     return results
 
@@ -119,6 +120,7 @@ def _counted(kept: Result, figures: dict[str, int]) -> Result:
         chance=kept.chance,
         predictions=kept.predictions,
         seconds=kept.seconds,
+        rows_hash=kept.rows_hash,
         **figures,
     )
 

@@ -1,6 +1,7 @@
 """Predictions of a run: the rows behind its accuracies."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from denselora.errors import UserError, first_line
+from denselora.results.record import Benchmark, Record
 from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, write_parquet
 
 PREDICTIONS = f"predictions{PARQUET}"
@@ -89,6 +91,38 @@ def count(predictions: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "unparsed": sum(row["parsed"] is None for row in predictions),
         "ambiguous": sum(len(row.get("named") or ()) > 1 for row in predictions),
     }
+
+
+def check_predictions(record: Record) -> None:
+    """Raise UserError unless the predictions beside a record are those that it counts."""
+    for name, kept in record.benchmarks.items():
+        file = record.beside(kept.predictions)
+        if file:
+            check_counted(file, name, read_predictions(file, name), kept)
+
+
+def check_counted(
+    file: Path, benchmark: str, rows: Sequence[Mapping[str, Any]], kept: Benchmark
+) -> None:
+    """Raise UserError unless a benchmark's result was counted from just these rows of the file."""
+    what = f"{file}: the {len(rows)} rows of {benchmark} are not those of the record"
+    fix = "restore the file, or evaluate again in another folder"
+    if sorted(row["id"] for row in rows) != list(range(kept.n)):
+        raise UserError(f"{what}: ids are not 0 to {kept.n - 1}, each once; {fix}")
+    for key, value in count(rows).items():
+        expected = getattr(kept, key)
+        if expected is not None and value != expected:
+            raise UserError(f"{what}: {key} is {value}, there {expected}; {fix}")
+    if kept.rows_hash and rows_hash(rows) != kept.rows_hash:
+        raise UserError(f"{what}: some have changed since; {fix}")
+
+
+def rows_hash(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Twelve hex digits that change with any value of any row."""
+    digest = hashlib.sha256()
+    for row in sorted(rows, key=lambda row: row["id"]):
+        digest.update(json.dumps(row, sort_keys=True).encode())
+    return digest.hexdigest()[:12]
 
 
 def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:

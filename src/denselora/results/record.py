@@ -210,6 +210,8 @@ class Benchmark:
     all benchmarks when published; null when they were not kept."""
     seconds: float
     """Wall clock of its evaluation."""
+    rows_hash: str | None = None
+    """Of its predictions, whatever kind of file holds them; null in older records."""
 
     @classmethod
     def counted(cls, *, n: int, correct: int, **rest) -> "Benchmark":
