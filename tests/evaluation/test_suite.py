@@ -249,6 +249,34 @@ def test_another_base_at_the_same_path_is_refused(where, base_folder, tmp_path):
     assert predictions(tmp_path / "out") == before
 
 
+def test_golds_that_changed_are_another_evaluation(where, rows_folder, tmp_path):
+    rows = shutil.copytree(rows_folder, tmp_path / "rows")
+    where = [*where, f"data.path={rows}", "limit=4", "scoring=choice"]
+    (before,), _ = evaluate(*where)
+    evaluate(*where, "tasks=[boolq]")
+    file = rows / "piqa" / "test.json"
+    other = {"solution1": "solution2", "solution2": "solution1"}
+    changed = [row | {"answer": other[row["answer"]]} for row in json.loads(file.read_text())]
+    file.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=r"differs in the rows or golds of piqa\); choose another"):
+        evaluate(*where)
+    (after,), _ = evaluate(*where, f"output_dir={tmp_path}/new")
+    tests = [record.evaluation.made_of["tests"] for record in (before, after)]
+    assert {name for name in tests[0] if tests[0][name] != tests[1][name]} == {"piqa"}
+    assert after.benchmarks["piqa"].correct == 4 - before.benchmarks["piqa"].correct
+
+
+def test_an_adapter_config_that_changed_is_another_evaluation(where, adapters, tmp_path):
+    adapter = shutil.copytree(adapters[1], tmp_path / "adapter")
+    where = [*where, f"adapter_path={adapter}", "limit=2", "scoring=choice"]
+    (record,), _ = evaluate(*where)
+    assert set(record.evaluation.made_of) == {"base", "adapter", "adapter_config", "tests"}
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"lora_alpha": 100}))
+    with pytest.raises(UserError, match=r"differs in adapter_config\)"):
+        evaluate(*where)
+
+
 def test_an_adapter_of_another_version_is_refused_before_anything_is_computed(
     where, adapters, tmp_path
 ):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from denselora.errors import UserError
@@ -191,3 +193,15 @@ def test_difference_to_published_sets_like_against_like(other, difference):
 def test_ambiguous_answers_are_missing_where_they_were_not_counted():
     (row,) = rows_of(make_record())
     assert (row.unparsed, row.ambiguous) == (0, None)
+
+
+def test_runs_on_other_golds_are_not_set_side_by_side():
+    def with_rows(record, digest):
+        made_of = {"tests": {"boolq": digest}}
+        return replace(record, evaluation=replace(record.evaluation, made_of=made_of))
+
+    runs = [make_record(), make_record("lora")]
+    assert len(build_blocks([with_rows(runs[0], "a"), with_rows(runs[1], "a")])) == 1
+    assert len(build_blocks([with_rows(runs[0], "a"), runs[1]])) == 1  # an older record
+    with pytest.raises(UserError, match="other rows or golds of boolq"):
+        build_blocks([with_rows(runs[0], "a"), with_rows(runs[1], "b")])

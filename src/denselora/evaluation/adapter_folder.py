@@ -58,6 +58,13 @@ def weights_hash(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def config_hash(folder: Path) -> str:
+    """sha256 of adapter_config.json, or of a whole model's config.json: what the weights mean."""
+    adapter = folder / "adapter_config.json"
+    file = adapter if adapter.is_file() else folder / "config.json"
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
 @contextmanager
 def adapted(base: Base, folder: Path, trained: Trained | None) -> Iterator[nn.Module]:
     """The base with the adapter of the folder, in evaluation mode; the plain base again after.

@@ -1,5 +1,7 @@
 """The test rows of an evaluation."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from datasets import Dataset
 
 from denselora.data.order import shuffled
-from denselora.data.rows import read_rows
+from denselora.data.rows import FIELDS, read_rows
 from denselora.errors import UserError
 from denselora.evaluation.share import share
 from denselora.tasks import Benchmark, benchmarks
@@ -20,6 +22,12 @@ class BenchmarkRows:
     benchmark: Benchmark
     rows: Dataset
     full_n: int
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the rows that are asked, with their golds."""
+        rows = [[row[field] for field in (*FIELDS, "answer")] for row in self.rows]
+        return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
     @property
     def own(self) -> int:

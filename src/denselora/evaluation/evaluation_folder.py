@@ -15,6 +15,7 @@ from denselora.results.record import RECORD
 
 IDENTITY = "evaluation.json"
 SECONDS = "seconds.json"
+LATER = ("adapter_config", "tests")
 
 
 def suffix(scoring: str, limit: int | None) -> str:
@@ -28,7 +29,8 @@ def suffix(scoring: str, limit: int | None) -> str:
 class EvaluationFolder:
     """Where everything of one evaluation lies, so that it can be stopped and continued.
 
-    identity: what decides the predictions; a folder is never continued with something else.
+    identity: what decides the predictions; a folder is never continued with something else. Its
+    "tests" has a digest of each benchmark's rows and golds.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any]):
@@ -62,7 +64,17 @@ class EvaluationFolder:
             before = json.loads(file.read_text(encoding="utf-8"))
         except json.JSONDecodeError:
             raise UserError(f"{file}: malformed; delete the folder or choose another") from None
-        changed = [key for key in self.identity if before.get(key) != self.identity[key]]
+        # folders of earlier versions don't say LATER
+        compared = [key for key in self.identity if key in before or key not in LATER]
+        changed = [
+            key for key in compared if key != "tests" and before.get(key) != self.identity[key]
+        ]
+        rows = before.get("tests", {})
+        changed += [
+            f"the rows or golds of {name}"
+            for name, digest in self.identity.get("tests", {}).items()
+            if rows.get(name, digest) != digest
+        ]
         if changed:
             raise UserError(
                 f"output_dir={self.path}: holds another evaluation (differs in "
@@ -91,8 +103,11 @@ class EvaluationFolder:
         self.identity["base"] = base
 
     def begin(self) -> None:
-        """Note what it is made with."""
-        write_json(self.path / IDENTITY, self.identity)
+        """Note what it is made with: rows of benchmarks that an earlier call answered, too."""
+        file = self.path / IDENTITY
+        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        tests = before.get("tests", {}) | self.identity.get("tests", {})
+        write_json(file, self.identity | {"tests": tests})
 
     def finish(self, benchmark: str, rows: int) -> None:
         """Merge the processes' answers to a benchmark's rows, and note how long they took.

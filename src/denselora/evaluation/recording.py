@@ -1,5 +1,7 @@
 """The record of an evaluation, from its folder and what is known of its training."""
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,6 +40,8 @@ from denselora.results.record import (
 from denselora.tasks import benchmarks
 from denselora.training.run_folder import RunFolder
 
+DIGITS = 12
+
 
 def record_evaluation(
     config: dict[str, Any],
@@ -72,6 +76,7 @@ def record_evaluation(
             quantization=config["quantization"],
             decoding=decoding.to_diff_dict() if decoding else {},
             batch_size=None,
+            made_of=_made_of(subject.folder.identity),
         ),
         git=Git(**provenance.git_state()),
         packages=provenance.packages(),
@@ -153,6 +158,14 @@ def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benc
                 **count(predictions),
             )
     return results
+
+
+def _made_of(identity: dict[str, Any]) -> dict[str, Any]:
+    """Digests of all that an evaluation was made of, short enough for a record."""
+    base = hashlib.sha256(json.dumps(identity["base"], sort_keys=True).encode()).hexdigest()
+    digests = {"base": base, **{key: identity[key] for key in ("adapter", "adapter_config")}}
+    short = {key: digest and digest[:DIGITS] for key, digest in digests.items()}
+    return short | {"tests": {name: h[:DIGITS] for name, h in identity["tests"].items()}}
 
 
 def _training(subject: Subject) -> Training | None:

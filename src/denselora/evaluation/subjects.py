@@ -12,6 +12,7 @@ from torch import nn
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import (
     adapted,
+    config_hash,
     read_adapter,
     training_config,
     weights_hash,
@@ -163,6 +164,7 @@ def _subject(
         folder /= run
     identity = {
         "adapter": weights_hash(adapter) if adapter else None,
+        "adapter_config": config_hash(adapter) if adapter else None,
         "model": config["model"]["path"],
         "quantization": quantization,
         "protocol": config["protocol"],

@@ -56,7 +56,9 @@ def _evaluate(
 
     # 3. The folders: new, or of the same evaluations that were stopped; this one's until its end.
     process = PartialState(cpu=not torch.cuda.is_available())
+    rows = {test.benchmark.name: test.hash for test in tests}
     for subject in subjects:
+        subject.folder.identity["tests"] = rows
         subject.folder.check()
         on_main_process(partial(subject.folder.claim, at_end))
 

@@ -351,14 +351,20 @@ def _cell(parts: list) -> Cell | None:
 
 
 def _same_test_rows(records: list[Record]) -> None:
-    seen = {}
+    counts, digests = {}, {}
     for record in records:
+        tests = (record.evaluation.made_of or {}).get("tests", {})
         for name, part in record.benchmarks.items():
-            n, file = seen.setdefault(name, (part.n, record.file))
+            fix = "evaluate both on the same test file, or keep one of the records elsewhere"
+            n, file = counts.setdefault(name, (part.n, record.file))
             if n != part.n:
+                raise UserError(f"{file} has {n} rows of {name}, {record.file} has {part.n}: {fix}")
+            if name not in tests:
+                continue
+            digest, file = digests.setdefault(name, (tests[name], record.file))
+            if digest != tests[name]:
                 raise UserError(
-                    f"{file} has {n} rows of {name}, {record.file} has {part.n}: evaluate both on "
-                    "the same test file, or keep one of the records elsewhere"
+                    f"{file} and {record.file} have other rows or golds of {name}: {fix}"
                 )
 
 

@@ -131,6 +131,9 @@ class Evaluation:
     """Prompts decoded together; null where batches are sized by tokens."""
     quantization: str | None = None
     """nf4 or int8, of the base that was asked; null: as its precision says."""
+    made_of: dict[str, JsonValue] | None = None
+    """Digests of base, adapter, adapter_config and each benchmark's rows with golds; null in older
+    records."""
 
 
 @_keys
