@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from omegaconf import OmegaConf
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from denselora.adapter import layer
 from denselora.adapter.fused import choice
@@ -382,6 +383,21 @@ def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
     assert "12 steps of 4 rows (2 × 2 × 1 processes)" in shown
     assert "GiB a device" in shown and "tokens" in shown
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_lacks_tensors_is_not_continued(start, tmp_path):
+    start("adapter=lora", "trainer.max_steps=2")
+    shutil.rmtree(tmp_path / "run" / "adapter")
+    file = tmp_path / "run" / "checkpoints" / "step-000002" / "adapter_model.safetensors"
+    weights = load_file(file)
+    name = sorted(weights)[0]
+    del weights[name]
+    save_file(weights, file, metadata={"format": "pt"})
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(UserError) as told:
+        start("adapter=lora", "trainer.max_steps=2", "resume=true")
+    assert f"missing: {name}" in str(told.value) and str(file.parent) in str(told.value)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
 def test_gradient_checkpointing_trains(start):

@@ -96,8 +96,8 @@ class _AddBranch(torch.autograd.Function):
         return grad, grad_x if need_x else None, *grads, *[None] * (1 + len(ctx.options))
 
 
-# torch.compile would trace into the function above. For it, the same is an operator that it takes as
-# a whole and that changes none of its arguments.
+# torch.compile would trace into the function above. For it, the same is an operator that it takes
+# as a whole and that changes none of its arguments.
 
 
 @torch.library.custom_op("denselora::branch", mutates_args=())
