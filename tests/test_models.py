@@ -104,6 +104,37 @@ def test_a_fingerprint_survives_half_precision_and_json():
     assert same_base(before, fingerprint(model.to(torch.bfloat16)))
 
 
+def test_one_changed_weight_makes_another_base_in_full_and_half_precision():
+    model, other = tiny_llama(), tiny_llama()
+    with torch.no_grad():
+        other.model.layers[1].mlp.up_proj.weight[3, 5] += 0.01
+    assert same_base(fingerprint(model), fingerprint(tiny_llama()))
+    assert not same_base(fingerprint(model), fingerprint(other))
+    assert not same_base(fingerprint(model), fingerprint(other.to(torch.bfloat16)))
+
+
+def test_two_rows_exchanged_make_another_base():
+    model, other = tiny_llama(), tiny_llama()
+    with torch.no_grad():
+        weight = other.model.layers[0].mlp.up_proj.weight
+        weight[[0, 1]] = weight[[1, 0]]
+    assert not same_base(fingerprint(model), fingerprint(other))
+
+
+def test_a_base_in_fp16_is_known_again_up_to_rounding():
+    model = tiny_llama()
+    before = fingerprint(model)
+    assert same_base(before, fingerprint(model.to(torch.float16)))
+    assert not same_base(before, fingerprint(tiny_llama(seed=1).to(torch.float16)))
+
+
+def test_a_fingerprint_of_an_earlier_version_is_still_compared():
+    earlier = fingerprint(tiny_llama())
+    del earlier["content"]
+    assert same_base(earlier, fingerprint(tiny_llama()))
+    assert not same_base(earlier, fingerprint(tiny_llama(seed=1)))
+
+
 def test_another_base_of_the_same_shape_has_another_fingerprint():
     assert not same_base(fingerprint(tiny_llama(seed=0)), fingerprint(tiny_llama(seed=1)))
 

@@ -1,6 +1,8 @@
 """Base models and their tokenizers, from a hub id or a local folder."""
 
+import json
 import os
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from denselora.digest import digest
 from denselora.errors import UserError, first_line
 from denselora.loaded import check_model
 
@@ -167,9 +170,12 @@ SAMPLES = 64
 
 
 def fingerprint(model: PreTrainedModel) -> dict[str, Any]:
-    """What tells one base from another: its shape and a few of its weights.
+    """What tells one base from another: its shape and its weights.
 
-    The weights are 64 evenly spaced entries of the input embedding, which no quantisation touches.
+    content: a digest of all parameters, which any change of any value changes, fp32 ones taken as
+    the bf16 that they round to; and the types that they were held in. Nothing of it is sampled:
+    16 GB are read once. embedding_samples: 64 evenly spaced entries of the input embedding, which
+    no quantisation touches. By them alone bases that were held in other types are compared.
     """
     config = model.config
     weight = model.get_input_embeddings().weight.detach().flatten()
@@ -180,13 +186,33 @@ def fingerprint(model: PreTrainedModel) -> dict[str, Any]:
         "hidden_size": config.hidden_size,
         "layers": config.num_hidden_layers,
         "embedding_samples": [round(v, 6) for v in weight[at.to(weight.device)].float().tolist()],
+        "content": _content(model),
+    }
+
+
+def _content(model: nn.Module) -> dict[str, str]:
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    types = {parameter.dtype for parameter in parameters}
+    if types <= {torch.float32, torch.bfloat16}:  # to others the rounding isn't the same
+        types = {torch.bfloat16}
+    values = [digest(p.bfloat16() if types == {torch.bfloat16} else p) for p in parameters]
+    # stacked, so that a GPU is waited for once
+    text = json.dumps([[list(p.shape) for p in parameters], torch.stack(values).tolist()])
+    return {
+        "held_in": "+".join(sorted(str(each).removeprefix("torch.") for each in types)),
+        "digest": sha256(text.encode()).hexdigest(),
     }
 
 
 def same_base(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two fingerprints are of one base, up to the rounding of half precision."""
-    if any(one[key] != other[key] for key in one if key != "embedding_samples"):
+    """Whether two fingerprints are of one base: to the bit where both were held in the same types,
+    else up to the rounding of half precision. Those of earlier versions have no content."""
+    weights = {"embedding_samples", "content"}
+    if any(one[key] != other[key] for key in one if key not in weights):
         return False
+    contents = [which.get("content") for which in (one, other)]
+    if all(contents) and contents[0]["held_in"] == contents[1]["held_in"]:
+        return contents[0] == contents[1]
     a, b = (torch.tensor(which["embedding_samples"]) for which in (one, other))
     return torch.allclose(a, b, rtol=2**-7, atol=1e-5)
 

@@ -67,7 +67,7 @@ MOMENTS = {
     "in a metrics line": lambda: setattr(RunFolder, "log", on_call(4, RunFolder.log, half_a_line)),
     "writing the weights": lambda: setattr(run, "save_weights", on_call(2, run.save_weights, die)),
     "writing the state": lambda: setattr(torch, "save", on_call(2, torch.save, half_a_state)),
-    "before the rename": lambda: setattr(checkpoint, "_flush", on_call(3, checkpoint._flush, die)),
+    "before the rename": lambda: setattr(checkpoint, "flush", on_call(3, checkpoint.flush, die)),
     "pruning": lambda: setattr(checkpoint.shutil, "rmtree", when_pruning(1)),
     "before the adapter": lambda: setattr(outcome.Outcome, "finished", die),
     "writing the adapter": lambda: setattr(run, "copy_weights", die),

@@ -144,6 +144,52 @@ def test_the_run_s_folder_is_locked_to_its_end(start, monkeypatch, tmp_path):
     assert held == [True]
 
 
+@pytest.fixture
+def own_inputs(inputs, tmp_path, monkeypatch) -> Path:
+    """A copy of the inputs; a run in tmp_path/run was stopped on them after its third step."""
+    copy = shutil.copytree(inputs / "base", tmp_path / "inputs/base").parent
+    shutil.copytree(inputs / "data", copy / "data")
+    with monkeypatch.context() as patch:
+        at_step(patch, 3, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Stopped):
+            train(train_config(copy, f"output_dir={tmp_path / 'run'}"))
+    return copy
+
+
+def resume(own_inputs: Path) -> Path:
+    run = own_inputs.parent / "run"
+    train(train_config(own_inputs, f"output_dir={run}", "resume=true"))
+    return run
+
+
+def test_a_run_whose_training_file_has_changed_is_not_continued(own_inputs):
+    file = own_inputs / "data/train.json"
+    rows = json.loads(file.read_text())
+    rows[9]["output"] = "the correct answer is true even"
+    file.write_text(json.dumps(rows))
+    before = metrics(own_inputs.parent / "run")
+    with pytest.raises(UserError, match=r"train\.json: the rows, .* changed since .*step-000003"):
+        resume(own_inputs)
+    assert metrics(own_inputs.parent / "run") == before
+
+
+def test_a_run_whose_base_has_changed_is_not_continued(own_inputs):
+    file = own_inputs / "base/model.safetensors"
+    weights = load_file(file)
+    weights["model.layers.1.mlp.up_proj.weight"][3, 5] += 0.01
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"model\.path=.*: the weights have changed since .*000003"):
+        resume(own_inputs)
+
+
+def test_a_checkpoint_of_an_earlier_version_without_inputs_is_continued(own_inputs, whole_run):
+    state = own_inputs.parent / "run/checkpoints/step-000003/state.pt"
+    saved = torch.load(state)
+    assert saved.pop("inputs").keys() == {"rows", "base"}
+    torch.save(saved, state)
+    assert adapter_bytes(resume(own_inputs)) == adapter_bytes(whole_run)
+
+
 def test_finished_run_is_left_alone_on_resume(whole_run, inputs, monkeypatch):
     monkeypatch.setattr(Loop, "run", lambda self: pytest.fail("trained again"))
     found = train(train_config(inputs, f"output_dir={whole_run}", "resume=true"))

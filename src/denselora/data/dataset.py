@@ -88,6 +88,16 @@ class TrainingSet:
         return {"input_ids": self._ids[row], "labels": self._labels[row]}
 
     @property
+    def digest(self) -> str:
+        """sha256 of the rows' numbers, token ids and labels: of all that training sees."""
+        lengths = np.diff(self._starts)
+        first, end = self._starts[0], self._starts[-1]
+        digest = sha256()
+        for part in ([*self._place], lengths, self._ids[first:end], self._labels[first:end]):
+            digest.update(np.asarray(part, dtype=np.int64).data)
+        return digest.hexdigest()
+
+    @property
     def numbers(self) -> list[int]:
         """The rows' numbers, ascending."""
         return sorted(self._place)

@@ -4,13 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from denselora.digest import digests
 from denselora.models import load_base
-
-# 64-bit words summed at a time: what is held beside the tensor
-CHUNK = 2**20
 
 
 class Base:
@@ -44,7 +41,7 @@ class Base:
                 module.__dict__.clear()
                 module.__dict__.update(_copied(attributes))
             self.model.requires_grad_(False)
-            if _digests(self.model) != self._digests:
+            if digests(self.model) != self._digests:
                 self._load()
 
     def _load(self) -> None:
@@ -52,28 +49,9 @@ class Base:
         model = load_base(self.path, self.dtype, self.device, self.quantization).eval()
         self.model = model.requires_grad_(False)  # what trains is counted
         self._modules = {module: _copied(module.__dict__) for module in model.modules()}
-        self._digests = _digests(model)
+        self._digests = digests(model)
 
 
 def _copied(attributes: dict) -> dict:
     """A module's attributes; children, parameters and hooks in dicts of their own."""
     return {k: v.copy() if isinstance(v, dict) else v for k, v in attributes.items()}
-
-
-def _digests(model: nn.Module) -> dict[str, int]:
-    """A digest of every tensor by its name: any change of a value, however small, changes it."""
-    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    # stacked, so that a GPU is waited for once
-    values = torch.stack([_digest(tensor.detach()) for tensor in tensors.values()]).tolist()
-    return dict(zip(tensors, values, strict=True))
-
-
-def _digest(tensor: Tensor) -> Tensor:
-    """Sum of the tensor's words times odd numbers that grow with the place, mod 2⁶⁴ (int64 [])."""
-    data = tensor.contiguous().flatten().view(torch.uint8)
-    words = data.view(torch.int64) if len(data) % 8 == 0 else data.long()
-    odd = 2 * torch.arange(min(CHUNK, len(words)), device=tensor.device) + 1
-    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
-    for chunk in words.split(CHUNK):
-        total = 31 * total + (chunk * odd[: len(chunk)]).sum()
-    return total

@@ -1,6 +1,7 @@
 """What a run will do, before it does it."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import torch
@@ -74,6 +75,12 @@ class Plan:
             accumulation=accumulation,
             processes=processes,
         )
+
+    @property
+    def digest(self) -> str:
+        """Of the rows that are trained and validated on, see `TrainingSet.digest`."""
+        sets = [self.rows, self.held_out] if self.held_out else [self.rows]
+        return sha256("".join(each.digest for each in sets).encode()).hexdigest()
 
     def print(self, method: dict[str, Any], start: int) -> None:
         """Three lines: the run, its parameters, its rows and steps.

@@ -29,6 +29,7 @@ from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
 from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.health import Diverged
+from denselora.training.inputs import check_inputs
 from denselora.training.job import Job
 from denselora.training.loop import Loop
 from denselora.training.loss import frozen_head
@@ -149,7 +150,9 @@ def _fine_tune(
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
     resumed = checkpoints.latest()
     saved = read_state(resumed) if resumed else None
+    inputs = {"rows": plan.digest, "base": base_fingerprint}
     if resumed:
+        check_inputs(saved, inputs, job, resumed)
         load_weights(model, resumed)
     start_tracker(accelerator, job)
     if accelerator.is_main_process:
@@ -187,7 +190,7 @@ def _fine_tune(
     def save(good_up_to: int) -> None:
         weights = gathered_weights(accelerator, prepared)
         main = accelerator.is_main_process
-        content = state.collect(folder.metrics_text() if main else "")
+        content = state.collect(folder.metrics_text() if main else "") | {"inputs": inputs}
         if main:
             checkpoints.save(
                 progress.step,
