@@ -6,10 +6,41 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import parse_flag_from_env
 
+from denselora.errors import UserError
 from denselora.models import precision
 from denselora.training.job import Job
 
 MIXED = {torch.bfloat16: "bf16", torch.float16: "fp16", torch.float32: "no"}
+
+OFF = ("no", "none", "false", "0")
+LAUNCH = "launch with a file of configs/launch, see docs/training.md"
+# what Accelerate reads that would change the results beside the config: the values that change
+# nothing, as `accelerate launch` sets them, and what to do instead of setting another
+FOREIGN = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": (
+        ("1",),
+        "set trainer.global_batch_size and trainer.micro_batch_size",
+    ),
+    "ACCELERATE_DYNAMO_BACKEND": (("no",), "set trainer.compile=true"),
+    "ACCELERATE_FP8_BACKEND": (OFF, "set trainer.precision"),
+    "ACCELERATE_USE_MEGATRON_LM": (OFF, LAUNCH),
+    "ACCELERATE_USE_PARALLELISM_CONFIG": (OFF, LAUNCH),
+    "ACCELERATE_DEEPSPEED_CONFIG_FILE": (OFF, LAUNCH),
+    "FSDP_IGNORED_MODULES": (OFF, LAUNCH),
+    "FSDP_CPU_RAM_EFFICIENT_LOADING": (OFF, LAUNCH),
+}
+
+
+def check_environment() -> None:
+    """Raise UserError for an environment variable by which Accelerate would train something other
+    than the config says. The precision it is given, clipping it isn't asked for."""
+    for name, (harmless, instead) in FOREIGN.items():
+        value = os.environ.get(name)
+        if value is not None and value.lower() not in harmless:
+            raise UserError(f"environment variable {name}={value}: unset it; {instead}")
+    version = os.environ.get("FSDP_VERSION", "1")
+    if parse_flag_from_env("ACCELERATE_USE_FSDP") and version != "2":
+        raise UserError(f"environment variable FSDP_VERSION={version}: set 2, or {LAUNCH}")
 
 
 def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
@@ -17,7 +48,10 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
 
     What is trained stays fp32 under bf16 and fp16: PEFT makes adapters so, and a base that is
     trained itself is loaded so. fp16 comes with Accelerate's loss scaler.
+
+    Raises UserError as `check_environment` does, or for a precision that the device can't do.
     """
+    check_environment()
     if job.config["deterministic"]:
         # cuBLAS reads it once, when it starts
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -24,6 +24,7 @@ from denselora.data.order import Schedule
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.checkpoint import Checkpoints, read_state
+from denselora.training.device import check_environment
 from denselora.training.loop import Loop
 from denselora.training.settings import Settings
 from denselora.training.signals import Stopped, asked_to_stop
@@ -136,6 +137,7 @@ def pretrain(
 
     Raises Stopped once saved after SIGTERM or SIGUSR1.
     """
+    check_environment()
     accelerator = Accelerator(cpu=True)
     keep_rows_apart(model)
     steps = settings.steps(len(rows))
