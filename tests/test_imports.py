@@ -8,8 +8,21 @@ from tests import ROOT
 SOURCE = ROOT / "src" / "denselora"
 # each package imports from those before it in the list
 ORDER = (
-    *("errors", "files", "configs", "provenance", "entry_point", "protocol", "identity", "tasks"),
-    *("data", "adapter", "models", "methods", "results", "training", "evaluation", "reproduce"),
+    *("errors", "files", "lock", "processes", "digest", "loaded", "configs", "provenance"),
+    *(
+        "entry_point",
+        "protocol",
+        "identity",
+        "tasks",
+        "data",
+        "adapter",
+        "models",
+        "methods",
+        "results",
+        "training",
+        "evaluation",
+        "reproduce",
+    ),
     *("speed", "world"),
 )
 
