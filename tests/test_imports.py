@@ -9,21 +9,8 @@ SOURCE = ROOT / "src" / "denselora"
 # each package imports from those before it in the list
 ORDER = (
     *("errors", "files", "lock", "processes", "digest", "loaded", "configs", "provenance"),
-    *(
-        "entry_point",
-        "protocol",
-        "identity",
-        "tasks",
-        "data",
-        "adapter",
-        "models",
-        "methods",
-        "results",
-        "training",
-        "evaluation",
-        "reproduce",
-    ),
-    *("speed", "world"),
+    *("entry_point", "protocol", "identity", "tasks", "data", "adapter", "models", "methods"),
+    *("results", "training", "evaluation", "reproduce", "speed", "world"),
 )
 
 
