@@ -17,7 +17,7 @@ from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
 from denselora.evaluation.base import Base
 from denselora.loaded import check_adapter
-from denselora.models import fingerprint, load_base, same_base
+from denselora.models import load_base, same_base
 from denselora.training.run_folder import RunFolder, Trained, read_trained
 
 
@@ -74,7 +74,7 @@ def adapted(base: Base, folder: Path, trained: Trained | None) -> Iterator[nn.Mo
 
     Raises UserError when the adapter was made for another base or its weights don't fit.
     """
-    if trained and not same_base(trained.base, fingerprint(base.model)):
+    if trained and not same_base(trained.base, base.fingerprint):
         made_for = trained.config["model"]["path"]
         raise UserError(
             f"adapter_path={folder}: made for another base ({made_for}), not for "

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
 from denselora.digest import digests
-from denselora.models import load_base
+from denselora.models import fingerprint, load_base
 
 
 class Base:
@@ -29,6 +31,11 @@ class Base:
         self.quantization = quantization
         self._load()
 
+    @cached_property
+    def fingerprint(self) -> dict[str, Any]:
+        """Of the plain base, whose weights are read for it once; see `models.fingerprint`."""
+        return fingerprint(self.model)
+
     @contextmanager
     def used(self) -> Iterator[PreTrainedModel]:
         """The model, for an adapter to be put on. After it, `model` is the plain base, bit for bit:
@@ -46,6 +53,7 @@ class Base:
 
     def _load(self) -> None:
         self.model = None  # two of them may not fit
+        self.__dict__.pop("fingerprint", None)
         model = load_base(self.path, self.dtype, self.device, self.quantization).eval()
         self.model = model.requires_grad_(False)  # what trains is counted
         self._modules = {module: _copied(module.__dict__) for module in model.modules()}

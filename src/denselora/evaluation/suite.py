@@ -21,7 +21,7 @@ from denselora.evaluation.recording import check_recordable, method_of, record_e
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
-from denselora.models import fingerprint, load_tokenizer, precision
+from denselora.models import load_tokenizer, precision
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.record import Record
@@ -67,7 +67,7 @@ def _evaluate(
     tokenizer = load_tokenizer(path)
     base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:
-        subject.folder.check_base(fingerprint(base.model))
+        subject.folder.check_base(base.fingerprint)
     first = protocol.evaluation_prompt(tests[0].rows[0])
     plain = prompt_logits(base.model, tokenizer, first)
 
