@@ -9,7 +9,13 @@ from accelerate import Accelerator
 from denselora.errors import UserError
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.loss import frozen_head, weighted_loss
-from tests.training.global_batch import ALL, global_batch, model_for_training, trained_gradients
+from tests.training.global_batch import (
+    ALL,
+    backward,
+    global_batch,
+    model_for_training,
+    trained_gradients,
+)
 
 
 @functools.cache
@@ -34,16 +40,8 @@ def step(compiled: bool, sizes: tuple[int, ...]):
     head = frozen_head(model)
     blocks = CompiledBlocks(model, 256) if compiled else None
     for pass_tokens in sizes:
-        for batch in global_batch("micro_batch_mean").at(0, pass_tokens).passes:
-            if blocks:
-                batch = blocks.padded(batch)
-                with blocks.watched(batch):
-                    loss = weighted_loss(model, batch, head)
-                    loss.backward()
-            else:
-                loss = weighted_loss(model, batch, head)
-                loss.backward()
-            total += loss.item()
+        passes = global_batch("micro_batch_mean").at(0, pass_tokens).passes
+        total += backward(model, passes, head, blocks)
     return total, trained_gradients(model)
 
 

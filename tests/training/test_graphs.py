@@ -9,7 +9,12 @@ from denselora.training.attention import Rows as Layout
 from denselora.training.attention import arguments
 from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.loss import frozen_head, weighted_loss
-from tests.training.global_batch import global_batch, model_for_training, trained_gradients
+from tests.training.global_batch import (
+    backward,
+    global_batch,
+    model_for_training,
+    trained_gradients,
+)
 
 gpu = pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
@@ -41,19 +46,8 @@ def step(
     for _ in range(steps):
         model.zero_grad(set_to_none=True)
         torch.manual_seed(5)
-        total = 0.0
-        for batch in batches.at(0, pass_tokens).passes:
-            batch = batch.to(torch.device(device))
-            if blocks:
-                batch = blocks.padded(batch)
-                with blocks.watched(batch):
-                    loss = weighted_loss(model, batch, head)
-                    loss.backward()
-            else:
-                loss = weighted_loss(model, batch, head)
-                loss.backward()
-            total += loss.item()
-        losses.append(total)
+        passes = [one.to(torch.device(device)) for one in batches.at(0, pass_tokens).passes]
+        losses.append(backward(model, passes, head, blocks))
     return losses, trained_gradients(model), blocks
 
 
