@@ -10,7 +10,7 @@ SOURCE = ROOT / "src" / "denselora"
 ORDER = (
     *("errors", "files", "lock", "processes", "digest", "loaded", "configs", "provenance"),
     *("entry_point", "protocol", "identity", "tasks", "data", "adapter", "models", "methods"),
-    *("results", "training", "evaluation", "reproduce", "speed", "world"),
+    *("compatibility", "results", "training", "evaluation", "reproduce", "speed", "world"),
 )
 
 

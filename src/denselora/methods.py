@@ -28,6 +28,23 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
         )
     if adapter.name == "full":
         return model.requires_grad_(True)
+    config = method_config(adapter, steps)
+    if faults := unmatched(config, model):
+        raise UserError(
+            f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
+            "modules and layers that it has"
+        )
+    try:
+        return peft.get_peft_model(model, config)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+
+
+def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:
+    """PEFT's config of the config group `adapter`, for a training of so many steps.
+
+    Raises UserError for an impossible value.
+    """
     for option in ("r", "alpha", "dropout"):
         if isinstance(value := adapter.get(option), str):
             raise UserError(f"adapter.{option}={value}: give a number")
@@ -35,17 +52,10 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
         config = instantiate(adapter.peft, _convert_="all")
         if isinstance(config, partial):
             config = config(steps)
-        config.task_type = "CAUSAL_LM"
-        if faults := unmatched(config, model):
-            raise UserError(
-                f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
-                "modules and layers that it has"
-            )
-        return peft.get_peft_model(model, config)
-    except InstantiationException as error:
+    except (InstantiationException, ValueError, TypeError) as error:
         raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+    config.task_type = "CAUSAL_LM"
+    return config
 
 
 def adalora_config(

@@ -17,6 +17,7 @@ from transformers import (
     AutoTokenizer,
     BitsAndBytesConfig,
     GenerationConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -36,15 +37,20 @@ def check_access(path: str) -> None:
         raise UserError(f"model.path={path}: no such folder; give a model folder or a hub id")
     if Path(path).is_dir():
         _refuse_code(path)
-        try:
-            AutoConfig.from_pretrained(path, trust_remote_code=False)
-        except (OSError, ValueError) as error:
-            raise _unreachable(path, error) from None
+        read_config(path)
     elif not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
         try:
             huggingface_hub.auth_check(path)
         except Exception as error:  # each version of the hub client has its own network errors
             raise _unreachable(path, error) from None
+
+
+def read_config(path: str) -> PretrainedConfig:
+    """The model's config.json. Raises UserError where there is none that transformers takes."""
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise _unreachable(path, error) from None
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

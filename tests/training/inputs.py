@@ -30,7 +30,9 @@ def write_inputs(folder: Path) -> None:
     texts = [json.dumps(row) for row in json.loads((folder / "data/train.json").read_text())]
     preamble = "Below is an instruction that describes a task . ### Instruction : Response :"
     tokenizer = word_tokenizer([*texts, preamble])
-    tiny_llama(vocab_size=len(tokenizer)).save_pretrained(folder / "base")
+    tiny_llama(vocab_size=len(tokenizer), max_position_embeddings=128).save_pretrained(
+        folder / "base"
+    )
     tokenizer.save_pretrained(folder / "base")
 
 

@@ -24,7 +24,7 @@ from denselora.training.run_folder import RunFolder, Trained, read_trained
 def read_adapter(folder: Path) -> Trained | None:
     """What the run left beside the weights; None for an adapter made by other code.
 
-    Raises UserError if the folder is no adapter's, or as `read_trained` does.
+    Raises UserError if the folder is no adapter's, or as `adapter_config` and `read_trained` do.
     """
     if not folder.is_dir():
         raise UserError(f"adapter_path={folder}: no such folder; give the adapter folder of a run")
@@ -33,7 +33,30 @@ def read_adapter(folder: Path) -> Trained | None:
             f"adapter_path={folder}: has no adapter_config.json; give the adapter folder of a run "
             "(runs/NAME/adapter)"
         )
+    adapter_config(folder)
     return read_trained(folder)
+
+
+def adapter_config(folder: Path) -> peft.PeftConfig | None:
+    """PEFT's config of an adapter; None for the whole model that full fine-tuning leaves.
+
+    Raises UserError for one that PEFT doesn't know, or that prompts with vectors of its own.
+    """
+    if not (folder / "adapter_config.json").is_file():
+        return None
+    try:
+        config = peft.PeftConfig.from_pretrained(str(folder))
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        raise UserError(
+            f"adapter_path={folder}: adapter_config.json is none that this PEFT reads "
+            f"({first_line(error)}); get the folder whole again, or update peft"
+        ) from None
+    if config.is_prompt_learning:
+        raise UserError(
+            f"adapter_path={folder}: {config.peft_type.value} puts vectors before the prompt, "
+            "which the scorings here don't allow for; give an adapter of weights, such as LoRA"
+        )
+    return config
 
 
 def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from denselora.compatibility import check_prompts
 from denselora.data.rows import FIELDS
 from denselora.errors import UserError
 from denselora.evaluation.context import Head
@@ -43,6 +44,9 @@ def ask(respondent: Respondent, row: dict[str, str], words: Sequence[str] = ()) 
     )
     rows = [{"answer": "0", **row}]
     prompt = respondent.protocol.evaluation_prompt(rows[0])
+    base = respondent.model.config
+    room = respondent.protocol.decoding.max_new_tokens
+    check_prompts(base, base.name_or_path, respondent.tokenizer, [prompt], room)
     written = _answer(Generate(respondent, question), rows)
     if not words:
         return Answer(prompt, written["raw"], None, {})

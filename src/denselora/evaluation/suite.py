@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from denselora import provenance
+from denselora.compatibility import check_base, check_prompts
 from denselora.errors import UserError, first_line
 from denselora.evaluation.adapter_folder import check_effect, prompt_logits
 from denselora.evaluation.answering import answer_rows
@@ -21,7 +22,7 @@ from denselora.evaluation.recording import check_recordable, method_of, record_e
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
-from denselora.models import load_tokenizer, precision
+from denselora.models import check_access, load_tokenizer, precision, read_config
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.record import Record
@@ -64,7 +65,13 @@ def _evaluate(
 
     # 4. One base for all.
     path = config["model"]["path"]
-    tokenizer = load_tokenizer(path)
+    check_access(path)
+    tokenizer, shape = load_tokenizer(path), read_config(path)
+    check_base(shape, path, tokenizer, config["quantization"])
+    prompts = (protocol.evaluation_prompt(row) for test in tests for row in test.rows)
+    check_prompts(shape, path, tokenizer, prompts, protocol.decoding.max_new_tokens)
+    for subject in subjects:
+        subject.check_bits(config["quantization"], process.device)
     base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:
         subject.folder.check_base(base.fingerprint)

@@ -8,13 +8,15 @@ import torch
 from accelerate import init_empty_weights
 from datasets import Dataset
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
 
+from denselora.compatibility import check_base, check_positions, check_quantised
 from denselora.data.dataset import TrainingSet, pack, tokenise
 from denselora.data.order import Schedule, shuffled
 from denselora.data.subset import subset
 from denselora.errors import UserError
-from denselora.methods import attach, describe
+from denselora.methods import attach, describe, method_config
+from denselora.models import read_config
 from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
 from denselora.training.loss import frozen_head, weighted_loss
@@ -76,6 +78,22 @@ class Plan:
             processes=processes,
         )
 
+    def check(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> None:
+        """Raise UserError for a base, method, quantisation and rows that can't work together."""
+        path, quantization = self.job.config["model"]["path"], self.job.config["quantization"]
+        base, method = read_config(path), self.job.adapter.name
+        check_base(base, path, tokenizer, quantization, full=method == "full")
+        check_positions(base, path, self.longest, f"the longest row of {self.job.train_file}")
+        if quantization and method != "none":
+            config = method_config(self.job.adapter, self.steps)
+            check_quantised(f"adapter={method}", config, quantization, device)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        sets = [self.rows, self.held_out] if self.held_out else [self.rows]
+        return max(max(each.lengths.values()) for each in sets)
+
     @property
     def digest(self) -> str:
         """Of the rows that are trained and validated on, see `TrainingSet.digest`."""
@@ -122,7 +140,7 @@ def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
 
 def empty_model(job: Job, steps: int) -> nn.Module:
     """The model with its adapter on the meta device: shapes without weights. steps: of the run."""
-    config = AutoConfig.from_pretrained(job.config["model"]["path"], trust_remote_code=False)
+    config = read_config(job.config["model"]["path"])
     with init_empty_weights(include_buffers=False):
         base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         keep_rows_apart(base)

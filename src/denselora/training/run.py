@@ -88,6 +88,7 @@ def train(cfg: DictConfig) -> Path | None:
         tokenizer = load_tokenizer(job.config["model"]["path"])
         with accelerator.main_process_first():
             plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
+        plan.check(tokenizer, accelerator.device)
         if dry_run:
             if accelerator.is_main_process:
                 print_dry_run(plan, empty_model(job, plan.steps), dtype)
