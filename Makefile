@@ -104,10 +104,13 @@ check-gpu: $(STAMP)  ## check everything on this machine's GPU, and its speed: m
 tables: $(STAMP)  ## rebuild tables and figures from results/ alone
 	$(PY) scripts/tables.py
 
+report: $(STAMP)  ## write results/report.html, one page of all results that works offline
+	$(PY) scripts/report.py $(ARGS)
+
 clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables evaluate-lm-eval bench check-gpu clean \
+.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
   reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
   sweep-data ablations matched status

@@ -46,11 +46,13 @@ class Announce(Callback):
                 note_plan(point.folder, point.options)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print the table and write tables and figures anew."""
+        """Print the table and write tables, figures and the report anew."""
         with errors_in_one_line():
             print_table(read_records(config.results_dir))
             tracker = "wandb" if config.tracker == "wandb" else "null"
             run_script("tables.py", f"results_dir={config.results_dir}", f"tracker={tracker}")
+            print("All of it to look through, in a browser:", flush=True)
+            run_script("report.py", f"results_dir={config.results_dir}")
 
 
 def _points(config: DictConfig, config_name: str) -> list[Point]:

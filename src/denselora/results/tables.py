@@ -45,13 +45,18 @@ def measured_sheets(block: Block) -> list[Sheet]:
             for row in block.rows
             if row in these or (not row.varied and (row.method.label, row.method.r) in named)
         ]
-        sheets.append(_measured_sheet(block, beside, f", by {varied}" if varied else ""))
+        sheets.append(_part_of_sheet(block, beside, f", by {varied}" if varied else ""))
     if len(repeated) < len(block.rows) and any(row.seeds for row in repeated):
-        sheets.insert(1, _measured_sheet(block, repeated, ", several seeds"))
+        sheets.insert(1, _part_of_sheet(block, repeated, ", several seeds"))
     return sheets
 
 
-def _measured_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
+def measured_sheet(block: Block) -> Sheet:
+    """The text of all rows of a block in one sheet, in their order."""
+    return _part_of_sheet(block, block.rows, "")
+
+
+def _part_of_sheet(whole: Block, shown: list[Row], what: str) -> Sheet:
     block = Block(shown)
     record, suite = block.first, block.columns
     rows = [_measured_cells(row, suite, row in whole.references) for row in block.rows]

@@ -1,0 +1,27 @@
+"""Write one HTML page of all results: python scripts/report.py."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from denselora.entry_point import entry_point
+
+
+@entry_point("report")
+def main(cfg: DictConfig) -> None:
+    from denselora.files import check_writable
+    from denselora.results.predictions import check_predictions
+    from denselora.results.published import PUBLISHED, read_published
+    from denselora.results.record import read_records
+    from denselora.results.report.page import REPORT, write_report
+
+    folder = Path(cfg.results_dir)
+    check_writable(folder, "results_dir")
+    records = read_records(folder)
+    for record in records:
+        check_predictions(record)
+    print(write_report(records, read_published(PUBLISHED), folder / REPORT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""One HTML page with all that the records hold: tables, charts, runs and their predictions."""
