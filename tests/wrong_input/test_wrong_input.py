@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_data, write_model
-from tests.wrong_input import damaged, options, pairs
+from tests.wrong_input import damaged, options, pairs, sharing
 from tests.wrong_input.case import Case
 from tests.wrong_input.interpreter import Interpreter
 
-CASES = [*options.CASES, *damaged.CASES, *pairs.CASES]
+CASES = [*options.CASES, *damaged.CASES, *pairs.CASES, *sharing.CASES]
 
 
 @pytest.fixture(scope="module")
