@@ -27,9 +27,10 @@ def test_killed_and_resumed_equals_never_killed(inputs):
     results = [line for line in ended.stdout.splitlines() if line.startswith("RESULT")]
     assert results == [f"RESULT {moment}: signal 9, then 0" for moment in MOMENTS]
     whole = inputs / "never killed"
-    adapter = "adapter/adapter_model.safetensors"
+    same = ("adapter/adapter_model.safetensors", "adapter/README.md")
     for moment in MOMENTS:
         run = inputs / moment
-        assert (run / adapter).read_bytes() == (whole / adapter).read_bytes(), moment
+        for file in same:
+            assert (run / file).read_bytes() == (whole / file).read_bytes(), moment
         assert lines(run) == lines(whole), moment
         assert not list(run.glob("*.partial")), moment

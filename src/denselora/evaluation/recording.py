@@ -38,6 +38,7 @@ from denselora.results.record import (
     write_record,
 )
 from denselora.tasks import benchmarks
+from denselora.training.card import add_results
 from denselora.training.run_folder import RunFolder
 
 DIGITS = 12
@@ -52,7 +53,7 @@ def record_evaluation(
     tests: Sequence[BenchmarkRows],
 ) -> Record | None:
     """Count the predictions of the finished benchmarks, publish the record if `record_dir` is
-    given, and write it; None without any."""
+    given, write it, and put its numbers into the adapter's card; None without any."""
     results = _results(subject, tests)
     if not results:
         return None
@@ -90,6 +91,8 @@ def record_evaluation(
     if config["record_dir"]:
         publish_record(replace(record, file=file), config["record_dir"])
     write_record(record, file)
+    if trained:
+        add_results(subject.adapter, trained, record)
     return record
 
 

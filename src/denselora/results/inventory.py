@@ -120,6 +120,14 @@ def options_of(record: Record) -> Options | None:
         trained["data"]["label"] = record.data.label
         trained["adapter"] = {"name": "none"}
         trained["quantization"] = quantization
+    options = training_options(trained)
+    return options and options | evaluation
+
+
+def training_options(trained: dict[str, Any]) -> Options | None:
+    """The options of train.py that make a run with this resolved config; None if configs/ lacks
+    what it was made of. As `options_of` has them.
+    """
     try:
         named = {group: trained[group]["name"] for group in GROUPS}
     except (KeyError, TypeError):
@@ -131,8 +139,8 @@ def options_of(record: Record) -> Options | None:
         return None
     config, set_here = config.copy(), {}
     had = dotted(trained)
-    if record.seed is not None:
-        set_here["seed"] = config.seed = record.seed
+    if "seed" in had:
+        set_here["seed"] = config.seed = had["seed"]
     while unlike := _unlike(config, had):
         # others follow those that stand for themselves, and those before them in the order
         names = [name for name in unlike if not _follows(config, name)] or unlike[:1]
@@ -141,7 +149,7 @@ def options_of(record: Record) -> Options | None:
             OmegaConf.update(config, name, _literal(had[name]))
     set_here |= dict.fromkeys(OmegaConf.missing_keys(config), "FOLDER")
     in_order = [name for name in dotted(OmegaConf.to_container(config)) if name in set_here]
-    return named | {name: _text(set_here[name]) for name in in_order} | evaluation
+    return named | {name: _text(set_here[name]) for name in in_order}
 
 
 @cache

@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 
 from denselora import provenance
 from denselora.results.record import Device, Git, Method, Protocol, Training
+from denselora.training.card import write_card
 from denselora.training.health import Diverged, collapse
 from denselora.training.job import Job
 from denselora.training.run_folder import RunFolder, Trained
@@ -41,7 +42,12 @@ class Outcome:
         if self.accelerator.is_main_process:
             metrics = self.folder.metrics()
             trained = self._trained(metrics, peak, checkpoint_step, collapse(metrics))
-            self.folder.finish(write_weights, trained)
+
+            def write_files(folder: Path) -> None:
+                write_weights(folder)
+                write_card(folder, trained)  # in place of PEFT's, which has only blanks to fill in
+
+            self.folder.finish(write_files, trained)
             self._print_summary(trained.training)
         self.accelerator.wait_for_everyone()
 

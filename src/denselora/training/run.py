@@ -53,8 +53,8 @@ def train(cfg: DictConfig) -> Path | None:
     """Fine-tune the configured model; returns the adapter folder, or None after a dry run.
 
     The run folder holds config.yaml, metrics.jsonl (a line per step), checkpoints/ and, at the
-    end, adapter/ with PEFT's two files and training.json (figures, config, base), and change.npz
-    (how far each matrix moved).
+    end, adapter/ with PEFT's two files, training.json (figures, config, base) and a model card, and
+    change.npz (how far each matrix moved).
 
     Raises UserError for a mistake in config or data, before anything is written; Diverged when
     loss or gradient stays non-finite; Stopped (exit code 75) once saved after SIGTERM or SIGUSR1.

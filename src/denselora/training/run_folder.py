@@ -161,14 +161,14 @@ class RunFolder:
         """All lines so far."""
         return [json.loads(line) for line in read_lines(self.metrics_file)]
 
-    def finish(self, write_weights: Callable[[Path], None], result: Trained) -> None:
-        """Make the adapter folder, whole or not at all."""
+    def finish(self, write_files: Callable[[Path], None], result: Trained) -> None:
+        """Make the adapter folder, whole or not at all. write_files: all but training.json."""
         partial = self.path / "adapter.partial"
         try:
             with writing(self.adapter, then=RESUME):
                 shutil.rmtree(partial, ignore_errors=True)
                 partial.mkdir()
-                write_weights(partial)
+                write_files(partial)
                 write_trained(partial, result, then=RESUME)
                 os.replace(partial, self.adapter)
         finally:
