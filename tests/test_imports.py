@@ -8,7 +8,17 @@ from tests import ROOT
 SOURCE = ROOT / "src" / "denselora"
 # each package imports from those before it in the list
 ORDER = (
-    *("errors", "files", "lock", "processes", "digest", "loaded", "configs", "provenance"),
+    *(
+        "errors",
+        "typeset",
+        "files",
+        "lock",
+        "processes",
+        "digest",
+        "loaded",
+        "configs",
+        "provenance",
+    ),
     *("entry_point", "protocol", "identity", "tasks", "data", "adapter", "models", "methods"),
     *("compatibility", "results", "training", "evaluation", "reproduce", "speed", "world"),
 )

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 import shutil
 import subprocess
@@ -270,3 +271,32 @@ def test_tables_are_not_made_from_predictions_that_the_record_does_not_count(tmp
     write_predictions(tmp_path / "runs" / record.run_id / "predictions.parquet", rows)
     code, _, err = script("tables", f"results_dir={tmp_path}")
     assert code == 2 and "boolq are not those of the record: correct is 0, there 10" in err
+
+
+def test_labels_from_outside_stay_in_their_column(tmp_path):
+    hostile = make_record(correct=0.6)
+    hostile = dataclasses.replace(
+        hostile,
+        method=dataclasses.replace(hostile.method, label="[b]a|b\n*c* $\\frac"),
+        model=dataclasses.replace(hostile.model, label="M\n\n## x | <b>"),
+    )
+    written = tables(tmp_path, hostile)
+    (row,) = (line for line in written["commonsense.md"].splitlines() if "frac" in line)
+    bare = row.replace(r"\\", "").replace(r"\|", "")
+    head = next(line for line in written["commonsense.md"].splitlines() if "Method" in line)
+    assert bare.count("|") == head.count("|")
+    assert r"## M ## x | \<b>, lab split" in written["commonsense.md"]
+    row = next(line for line in written["commonsense.tex"].splitlines() if "frac" in line)
+    assert row.startswith(r"{}[b]a\textbar{}b *c* \$\textbackslash{}frac & 16")
+    (row,) = (r for r in csv.DictReader(io.StringIO(written["commonsense.csv"]))
+              if "frac" in r["method"])  # fmt: skip
+    assert row["r"] == "16" and row["average"] == "60.0000"
+
+
+def test_figures_take_labels_with_dollars(tmp_path):
+    records = [
+        dataclasses.replace(each, method=dataclasses.replace(each.method, label="$\\frac"))
+        for each in (make_record(r=4, correct=0.5), make_record(r=8, correct=0.6))
+    ]
+    files, _ = write_figures(records, read_published(PUBLISHED), tmp_path)
+    assert any(file.name.startswith("rank") for file in files)

@@ -21,6 +21,7 @@ from denselora.data.sources import blob_id
 from denselora.errors import UserError
 from denselora.protocol import Protocol
 from denselora.tasks import SUITES, Benchmark, offered
+from denselora.typeset import markdown, markdown_row
 
 OVERLAP = "overlap.json"
 BATCH = 1000  # rows tokenised together
@@ -347,4 +348,4 @@ def _numbers(rows: list[int]) -> str:
 def _table(rows: list[dict[str, str]]) -> str:
     head = list(rows[0])
     cells = [head, ["---"] * len(head), *(row.values() for row in rows)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+    return "\n".join(markdown_row(map(markdown, row)) for row in cells)

@@ -8,6 +8,7 @@ from rich.table import Table
 from denselora.results.record import Benchmark
 from denselora.results.tables import print_wide
 from denselora.tasks import benchmark
+from denselora.typeset import one_line
 
 if TYPE_CHECKING:
     from denselora.evaluation.ask import Answer
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def print_counts(title: str, results: Mapping[str, Benchmark]) -> None:
     """A line per benchmark: rows, right, accuracy with its interval, unparsed, ambiguous."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=one_line(title), title_justify="left")
     table.add_column("")
     for head in ("rows", "right", "%", "95 %", "chance %", "unparsed", "ambiguous"):
         table.add_column(head, justify="right")
@@ -37,7 +38,7 @@ def print_counts(title: str, results: Mapping[str, Benchmark]) -> None:
 
 def print_agreement(one: str, other: str, agreements: "Mapping[str, Agreement]") -> None:
     """A line per benchmark: how often two evaluations give the same answer, and who is right."""
-    table = Table(title=f"A: {one}\nB: {other}", title_justify="left")
+    table = Table(title=f"A: {one_line(one)}\nB: {one_line(other)}", title_justify="left")
     table.add_column("")
     for head in ("rows", "same answer", "%", "right A", "right B", "McNemar p"):
         table.add_column(head, justify="right")

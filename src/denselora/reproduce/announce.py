@@ -10,7 +10,6 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 
 from denselora.entry_point import errors_in_one_line
@@ -22,6 +21,7 @@ from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import PUBLISHED, Published, read_published
 from denselora.results.record import read_records
 from denselora.results.tables import MISSING, print_table
+from denselora.typeset import one_line, terminal
 
 GREYED = ("done", "diverged")
 
@@ -95,7 +95,7 @@ def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -
         most = max(most, 0 if over else expected.memory_gib)
         table.add_row(
             point.state,
-            " ".join(option for option in point.options if option not in common),
+            one_line(" ".join(option for option in point.options if option not in common)),
             f"{expected.method['trainable']:,}",
             f"{expected.method['trainable_percent']:.4f}",
             _published_percent(point, expected, published),
@@ -103,7 +103,7 @@ def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -
             MISSING if over else f"{expected.memory_gib:.1f}",
             style="dim" if over else None,
         )
-    console = Console(markup=False)  # [q_proj] is no tag
+    console = terminal()
     console.width = max(console.width, 160)
     if common:
         first = planned[0][0].options

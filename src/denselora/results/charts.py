@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
 
 from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.published import Published, PublishedPoint, PublishedRow
@@ -61,6 +61,8 @@ def draw_parameters(block: Block, _published: Published) -> Figure:
             axes.plot(at, row.average.mean, marker(row), color=colour(row), **faint)
     counts = [row.method.trainable for row in rows]
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(min(counts) / 1.5, max(counts) * 2)  # room for the last label
     axes.set_xlabel("trainable parameters")
     note = f"numbers: rank r; {rows[0].train_rows or 0:,} training rows"

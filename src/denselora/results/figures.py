@@ -39,6 +39,7 @@ STYLE = {
     "legend.fontsize": 8,
     "legend.frameon": False,
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a label's $ is a dollar
 }
 
 DPI = 160

@@ -19,6 +19,7 @@ from denselora.configs import CONFIGS, composed
 from denselora.files import write_text
 from denselora.identity import PLACE, dotted, is_name
 from denselora.results.record import Record
+from denselora.typeset import markdown, markdown_row
 
 EXPERIMENTS = CONFIGS / "experiment"
 GROUPS = ("model", "data", "protocol", "adapter")
@@ -84,10 +85,10 @@ def inventory(records: Sequence[Record]) -> str:
         "says what is in a run's folder, docs/results.md what the runs show.",
     ]
     for title, purposes in sorted(sections.items(), key=_most_runs_first):
-        lines += ["", f"## {title}", "", "| what for | runs | made by |", "|:--|--:|:--|"]
+        lines += ["", f"## {markdown(title)}", "", "| what for | runs | made by |", "|:--|--:|:--|"]
         for purpose, runs in sorted(purposes.items(), key=lambda pair: (-len(pair[1]), pair[0])):
             for number, command in _commands(runs):
-                lines.append(f"| {purpose} | {number} | {command} |")
+                lines.append(markdown_row([purpose, str(number), command]))
                 purpose = ""  # said once
     return "\n".join(lines) + "\n"
 

@@ -15,6 +15,7 @@ from denselora.results.published import Published, PublishedRow, PublishedTable
 from denselora.results.record import COLUMNS, Record
 from denselora.results.setting import MISSING
 from denselora.tasks import SUITES
+from denselora.typeset import latex, latex_row, markdown, markdown_row, one_line, terminal
 
 # Shown only in blocks where some row has it.
 OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %"}
@@ -197,22 +198,22 @@ def _published_sheet(
 
 def print_table(records: Sequence[Record], console: Console | None = None) -> None:
     """Show measured records in the terminal, as wide as the table needs."""
-    console = console or Console(markup=False)
+    console = console or terminal()
     sheets = [sheet for block in build_blocks(records) for sheet in measured_sheets(block)]
     for sheet in sheets:
-        table = Table(title=sheet.title, title_justify="left")
+        table = Table(title=one_line(sheet.title), title_justify="left")
         for number, column in enumerate(sheet.columns):
             table.add_column(column, justify="right" if number else "left", no_wrap=True)
         for row in sheet.rows:
-            table.add_row(*row)
+            table.add_row(*map(one_line, row))
         print_wide(table, console)
         for line in [sheet.statement, *sheet.notes]:
-            console.print(line, markup=False, highlight=False)
+            console.print(one_line(line), highlight=False)
 
 
 def print_wide(table: Table, console: Console | None = None) -> None:
-    """Show a table as wide as it needs, from there on too; [q_proj] in it is no markup."""
-    console = console or Console(markup=False)
+    """Show a table as wide as it needs, from there on too."""
+    console = console or terminal()
     needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
     console.width = max(console.width, needed)
     console.print(table)
@@ -243,34 +244,19 @@ def write_tables(records: Sequence[Record], published: Published, folder: str | 
 
 def _markdown(sheet: Sheet) -> str:
     rule = [":--"] + ["--:"] * (len(sheet.columns) - 1)
-    lines = ["| " + " | ".join(cells) + " |" for cells in [sheet.columns, rule, *sheet.rows]]
-    notes = "".join(f"\n{note}  " for note in sheet.notes)
-    table = "\n".join(lines)
-    return f"## {sheet.title}\n\n{sheet.statement}\n\n{table}\n" + (notes and f"{notes}\n")
-
-
-_LATEX = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        **{sign: "\\" + sign for sign in "&%$#_{}"},
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "Δ": r"$\Delta$",
-        "±": r"$\pm$",
-        "†": r"$\dagger$",
-        "–": "--",
-    }
-)
+    head, *rows = ([markdown(cell) for cell in cells] for cells in [sheet.columns, *sheet.rows])
+    table = "\n".join(markdown_row(cells) for cells in [head, rule, *rows])
+    notes = "".join(f"\n{markdown(note)}  " for note in sheet.notes)
+    title, statement = markdown(sheet.title), markdown(sheet.statement)
+    return f"## {title}\n\n{statement}\n\n{table}\n" + (notes and f"{notes}\n")
 
 
 def _latex(sheet: Sheet) -> str:
-    frame = pd.DataFrame(sheet.rows, columns=sheet.columns).map(lambda text: text.translate(_LATEX))
-    frame.columns = [column.translate(_LATEX) for column in sheet.columns]
+    frame = pd.DataFrame(map(latex_row, sheet.rows), columns=latex_row(sheet.columns))
     tabular = frame.to_latex(
         index=False, escape=False, column_format="l" + "r" * (len(sheet.columns) - 1)
     )
-    lines = [line.translate(_LATEX) for line in [sheet.title, sheet.statement, *sheet.notes]]
-    title, statement, *notes = lines
+    title, statement, *notes = map(latex, [sheet.title, sheet.statement, *sheet.notes])
     return (
         "% needs \\usepackage{booktabs}\n"
         "\\begin{table*}\n\\centering\\scriptsize\\setlength{\\tabcolsep}{3pt}\n"

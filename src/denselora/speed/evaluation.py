@@ -18,6 +18,7 @@ from denselora.evaluation.respondent import Respondent, load_respondent
 from denselora.evaluation.scoring import Choice, Generate, Scoring
 from denselora.speed.clock import now, spread
 from denselora.tasks import Benchmark, benchmark
+from denselora.typeset import markdown
 
 REFERENCE = "authors' way: batch 1"
 LIBRARY_BATCH = 16
@@ -42,10 +43,10 @@ def measure(cfg: DictConfig, overrides: Sequence[str]) -> dict[str, Any]:
 
 def table(measured: dict[str, Any]) -> str:
     """The rows as Markdown, under a line that says what was measured."""
-    adapter = measured["adapter"] or "no adapter"
+    model, adapter = map(markdown, (measured["model"], measured["adapter"] or "no adapter"))
     examples = ", ".join(f"{n} of {name}" for name, n in measured["examples"].items())
     lines = [
-        f"Evaluation: {measured['model']} ({adapter}), {measured['precision']}, "
+        f"Evaluation: {model} ({adapter}), {measured['precision']}, "
         f"protocol {measured['protocol']}, {examples}.",
         "",
         "| evaluation | examples/s | ÷ authors' way | lowest–highest | same answers |",

@@ -29,6 +29,7 @@ from denselora.training.batches import Batches
 from denselora.training.compiled import CompiledBlocks
 from denselora.training.graphs import GraphedBlocks
 from denselora.training.loss import frozen_head, weighted_loss
+from denselora.typeset import markdown, markdown_row
 
 AUTHORS, OURS = "authors' loop", "this loop"
 ROWS, MICRO_BATCH = 16, 4
@@ -59,13 +60,20 @@ def table(measured: list[dict[str, Any]]) -> str:
     ]
     for entry in measured:
         for row in entry["rows"]:
-            lines.append(
-                f"| {entry['widths']} | {entry['blocks']} | {entry['vocabulary']:,} "
-                f"| {entry['precision']} | {entry['rank']} | {row['name']} "
-                f"| {100 * row['padding']:.0f} % | {row['tokens_per_s']:,.0f} "
-                f"| {row['ratio']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) "
-                f"| {row['peak_bytes'] / 2**20:,.0f} | {row['gradients_off_by']:.0e} |"
-            )
+            cells = [
+                markdown(entry["widths"]),
+                str(entry["blocks"]),
+                f"{entry['vocabulary']:,}",
+                entry["precision"],
+                str(entry["rank"]),
+                row["name"],
+                f"{100 * row['padding']:.0f} %",
+                f"{row['tokens_per_s']:,.0f}",
+                f"{row['ratio']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f})",
+                f"{row['peak_bytes'] / 2**20:,.0f}",
+                f"{row['gradients_off_by']:.0e}",
+            ]
+            lines.append(markdown_row(cells))
     return "\n".join(lines) + "\n"
 
 

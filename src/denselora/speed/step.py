@@ -21,6 +21,7 @@ from transformers import LlamaConfig, LlamaModel
 from denselora.adapter import DenseLoraConfig, use_fused
 from denselora.speed.clock import now, spread
 from denselora.speed.memory import peak_bytes
+from denselora.typeset import markdown, markdown_row
 
 BASE, LORA, NAIVE, OURS = "frozen base", "PEFT LoRA", "naive DenseLoRA", "DenseLoRA"
 
@@ -115,20 +116,28 @@ def table(measured: list[dict[str, Any]]) -> str:
     for entry in measured:
         kept = {row["name"]: row["kept_bytes_per_token_and_layer"] for row in entry["rows"]}
         for row in entry["rows"]:
-            ratios = " | ".join(
+            ratios = [
                 f"{row['to'][other]['ratio']:.2f} "
                 f"({row['to'][other]['lowest']:.2f}–{row['to'][other]['highest']:.2f})"
                 if row["name"] != other
                 else "1"
                 for other in (BASE, LORA, NAIVE)
-            )
-            lines.append(
-                f"| {entry['widths']} | {entry['blocks']} | {entry['tokens']} "
-                f"| {entry['precision']} | {entry['rank']} "
-                f"| {'a graph' if entry['recorded'] else 'the host'} | {row['name']} "
-                f"| {1e3 * row['seconds']:.1f} | {ratios} | {kept[row['name']]:,.0f} "
-                f"| {kept[row['name']] / kept[LORA]:.2f} | {row['peak_bytes'] / 2**20:,.0f} |"
-            )
+            ]
+            cells = [
+                markdown(entry["widths"]),
+                str(entry["blocks"]),
+                str(entry["tokens"]),
+                entry["precision"],
+                str(entry["rank"]),
+                "a graph" if entry["recorded"] else "the host",
+                row["name"],
+                f"{1e3 * row['seconds']:.1f}",
+                *ratios,
+                f"{kept[row['name']]:,.0f}",
+                f"{kept[row['name']] / kept[LORA]:.2f}",
+                f"{row['peak_bytes'] / 2**20:,.0f}",
+            ]
+            lines.append(markdown_row(cells))
     return "\n".join(lines) + "\n"
 
 

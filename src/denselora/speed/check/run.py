@@ -18,6 +18,7 @@ from denselora.speed.check import answers, card, four_bit, mini, operator, passe
 from denselora.speed.check.finding import Place
 from denselora.speed.check.processes import Check, Outcome, run_all
 from denselora.speed.parts import chosen_parts
+from denselora.typeset import markdown, markdown_row
 
 # in the order in which they are worth the time; the parts' names are those of `parts=[...]`
 PARTS: dict[str, tuple[Check, ...]] = {
@@ -134,5 +135,5 @@ def _write(
     for outcome in outcomes:
         for row in outcome.rows:
             cells = (outcome.check.name, row.what, row.value, row.limit, row.word)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            lines.append(markdown_row(map(markdown, cells)))
     write_text(folder / "check_gpu.md", "\n".join(lines) + "\n")
