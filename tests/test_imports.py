@@ -20,7 +20,7 @@ ORDER = (
         "provenance",
     ),
     *("entry_point", "protocol", "identity", "tasks", "data", "adapter", "models", "methods"),
-    *("compatibility", "results", "training", "evaluation", "reproduce", "speed", "world"),
+    *("compatibility", "results", "training", "evaluation", "push", "reproduce", "speed", "world"),
 )
 
 
