@@ -10,7 +10,7 @@ import denselora
 from denselora.errors import UserError
 from tests.adapter.architectures import tiny
 from tests.adapter.release import release_folder
-from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
+from tests.tiny import TINY, adapted_llama, denselora_config, tiny_llama, train
 
 
 def logits(model, tokens):
@@ -229,3 +229,18 @@ def test_a_spoilt_configuration_of_the_authors_is_refused(tmp_path, text, messag
     (folder / "adapter_config.json").write_text(text)
     with pytest.raises(UserError, match=rf"adapter_config.json.*{message}"):
         denselora.from_release(folder)
+
+
+def test_an_exported_lora_has_the_tensors_that_llama_cpp_converts(tmp_path):
+    """Its convert_lora_to_gguf.py takes pairs of A and B, by the names of the base's weights."""
+    gguf = pytest.importorskip("gguf")
+    denselora.to_lora(adapted_llama(activation="identity"), tmp_path)
+    known = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, TINY["num_hidden_layers"])
+    pairs: dict[str, set[str]] = {}
+    for key in load_file(tmp_path / "adapter_model.safetensors"):
+        name, part, _ = key.removeprefix("base_model.model.").rsplit(".", 2)
+        pairs.setdefault(known.get_name(name + ".weight", try_suffixes=(".weight",)), set()).add(
+            part
+        )
+    assert len(pairs) == 10 and None not in pairs
+    assert all(parts == {"lora_A", "lora_B"} for parts in pairs.values())

@@ -6,7 +6,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 
 from tests.adapter.release import release_folder
-from tests.tiny import adapted_llama, tiny_llama
+from tests.tiny import adapted_llama, write_model
 
 PAGE = Path(__file__).parents[2] / "docs" / "using_the_adapter.md"
 SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
@@ -15,7 +15,7 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTAL
 @pytest.mark.filterwarnings("ignore")
 def test_the_page_s_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    tiny_llama().save_pretrained("path/to/model")
+    write_model(Path("path/to/model"))
     release_folder(tmp_path / "path/to/their/adapter", adapted_llama())
     namespace: dict = {}
     try:
@@ -24,9 +24,11 @@ def test_the_page_s_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
 
-    assert len(SNIPPETS) == 11
+    assert len(SNIPPETS) == 13
     # (64 + 48 + 48 + 80 + 80) · 16 in the pairs and 10 · 16² in the cores
     assert "trainable params: 7,680" in capsys.readouterr().out
     assert list(namespace["loaded"].peft_config) == ["default", "third"]
     assert len(load_file("adapter/adapter_model.safetensors")) == 20
+    assert len(load_file("trained/adapter_model.safetensors")) == 20
+    assert namespace["generated"][0]["generated_text"] == namespace["text"]
     assert len(load_file("lora/adapter_model.safetensors")) == 8
