@@ -11,7 +11,9 @@ ORDER = (
     *(
         "errors",
         "typeset",
+        "readers",
         "files",
+        "weight_files",
         "lock",
         "processes",
         "digest",

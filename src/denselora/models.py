@@ -9,7 +9,6 @@ from typing import Any
 import huggingface_hub
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -25,6 +24,8 @@ from transformers import (
 from denselora.digest import digest
 from denselora.errors import UserError, first_line
 from denselora.loaded import check_model
+from denselora.readers import read_json
+from denselora.weight_files import check_weights
 
 
 def check_access(path: str) -> None:
@@ -36,7 +37,7 @@ def check_access(path: str) -> None:
     if _is_folder_name(path) and not Path(path).is_dir():
         raise UserError(f"model.path={path}: no such folder; give a model folder or a hub id")
     if Path(path).is_dir():
-        _refuse_code(path)
+        _check_folder(path)
         read_config(path)
     elif not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
         try:
@@ -49,7 +50,7 @@ def read_config(path: str) -> PretrainedConfig:
     """The model's config.json. Raises UserError where there is none that transformers takes."""
     try:
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # values of wrong types can fail in any way
         raise _unreachable(path, error) from None
 
 
@@ -67,12 +68,12 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     Raises UserError where there is no tokenizer, it needs code of its own, it has no EOS or it
     appends EOS by itself.
     """
-    _refuse_code(path)
+    _check_folder(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             path, padding_side="left", trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of a damaged file, tokenizers has nothing narrower
         raise _unreachable(path, error) from None
     tokenizer.pad_token_id = 0
     if tokenizer.eos_token_id is None:
@@ -89,6 +90,7 @@ NEEDS_CODE = (
     "comes with code of its own, which is never run here; use a model of a type that transformers "
     "has, in a folder without auto_map"
 )
+INCOMPLETE = "model.path={} is not a complete model folder, get that file again"
 QUANTIZATIONS = ("nf4", "int8")
 PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
@@ -125,7 +127,9 @@ def load_base(
             ignore_mismatched_sizes=True,  # the check tells of them in one line
             **options,
         )
-    except (OSError, ValueError, SafetensorError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a config of impossible sizes can fail in any way
         raise _unreachable(path, error) from None
     check_model(model, info, f"model.path={path}")
     model.generation_config = GenerationConfig()
@@ -214,13 +218,18 @@ def same_base(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two fingerprints are of one base: to the bit where both were held in the same types,
     else up to the rounding of half precision. Those of earlier versions have no content."""
     weights = {"embedding_samples", "content"}
+    if one.keys() - weights != other.keys() - weights:
+        return False
     if any(one[key] != other[key] for key in one if key not in weights):
         return False
     contents = [which.get("content") for which in (one, other)]
-    if all(contents) and contents[0]["held_in"] == contents[1]["held_in"]:
-        return contents[0] == contents[1]
-    a, b = (torch.tensor(which["embedding_samples"]) for which in (one, other))
-    return torch.allclose(a, b, rtol=2**-7, atol=1e-5)
+    try:
+        if all(contents) and contents[0]["held_in"] == contents[1]["held_in"]:
+            return contents[0] == contents[1]
+        a, b = (torch.tensor(which["embedding_samples"]) for which in (one, other))
+        return torch.allclose(a, b, rtol=2**-7, atol=1e-5)
+    except (KeyError, TypeError, ValueError, RuntimeError):  # read from a file, it may be anything
+        return False
 
 
 def _is_folder_name(path: str) -> bool:
@@ -228,12 +237,22 @@ def _is_folder_name(path: str) -> bool:
     return path.startswith((".", "/", "~")) or path.count("/") > 1 or os.path.exists(path)
 
 
+def _check_folder(path: str) -> None:
+    """Raise UserError for a model folder with a damaged file, or as `_refuse_code` does."""
+    _refuse_code(path)
+    fix = INCOMPLETE.format(path)
+    for name in ("tokenizer.json", "generation_config.json", "special_tokens_map.json"):
+        if (Path(path) / name).exists():
+            read_json(Path(path) / name, fix)
+    check_weights(Path(path), fix)
+
+
 def _refuse_code(path: str) -> None:
     """Raise UserError for a folder that names code of its own: transformers would ask on stdin
     whether to run it, unless it has the class itself."""
     for name in ("config.json", "tokenizer_config.json"):
         file = Path(path) / name
-        if file.is_file() and b'"auto_map"' in file.read_bytes():
+        if file.exists() and "auto_map" in read_json(file, INCOMPLETE.format(path)):
             raise UserError(f"model.path={path}: {NEEDS_CODE} (auto_map in {name})")
 
 

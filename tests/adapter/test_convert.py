@@ -1,3 +1,4 @@
+import pickle
 import subprocess
 import sys
 
@@ -173,6 +174,7 @@ def test_the_authors_file_becomes_ours_with_equal_logits(tmp_path, tokens):
 
 
 Q = "base_model.model.model.layers.1.self_attn.q_proj"
+M = f"{Q}.lora_m.weight"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ Q = "base_model.model.model.layers.1.self_attn.q_proj"
     [
         (lambda state: state[f"{Q}.lora_encoder.weight"].add_(1), "q_proj.lora_encoder.* differs"),
         (lambda state: state["base_model.lora_decoder_v.weight"].add_(1), "differs from another"),
-        (lambda state: state.update({"lm_head.weight": torch.ones(1)}), "unexpected key lm_head"),
+        (lambda state: state.update({"lm_head.weight": torch.ones(1)}), "unexpected key .lm_head"),
         (
             lambda state: [state.pop(key) for key in list(state) if "_m.weight" in key],
             "no lora_m.weight",
@@ -188,6 +190,16 @@ Q = "base_model.model.model.layers.1.self_attn.q_proj"
         (
             lambda state: [state.pop(key) for key in list(state) if "decoder" in key],
             "lacks the shared matrix",
+        ),
+        (lambda state: state.clear(), "no lora_m.weight"),
+        (lambda state: state.update({7: torch.ones(1)}), "7 is no tensor"),
+        (lambda state: state.update({M: {"a": 1}}), "q_proj.lora_m.* no tensor"),
+        (lambda state: state.update({M: torch.ones(4, 3)}), r"\[4, 3\], expected \[r, r\]"),
+        (lambda state: state.update({M: torch.ones(4, 4, dtype=torch.int64)}), "no tensor"),
+        (lambda state: state[M].fill_(float("nan")), "NaN"),
+        (
+            lambda state: state.update({k: v[:3] for k, v in state.items() if "encoder" in k}),
+            r"\[3, 48\], expected \[r, in\] with r=4",
         ),
     ],
 )
@@ -197,6 +209,41 @@ def test_a_spoilt_file_of_the_authors_is_refused_in_one_line(tmp_path, change, m
         denselora.from_release(folder)
     assert "\n" not in str(error.value)
     assert not (folder / "denselora").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x80\x04.",
+        b"PK\x03\x04" + bytes(50),
+        bytes(range(256)) * 9,
+        b"<html>",
+        pickle.dumps([]),
+    ],
+)
+def test_whatever_the_authors_file_holds_is_one_line_and_nothing_is_written(tmp_path, content):
+    folder = release_folder(tmp_path / "release", adapted_llama())
+    (folder / "adapter_model.bin").write_bytes(content)
+    with pytest.raises(UserError, match=r"adapter_model\.bin.*give the two files") as error:
+        denselora.from_release(folder)
+    assert "\n" not in str(error.value)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_state_of_another_kind_is_refused(tmp_path):
+    folder = release_folder(tmp_path / "release", adapted_llama())
+    for content in ([torch.ones(1)], torch.ones(1), "text", None):
+        torch.save(content, folder / "adapter_model.bin")
+        with pytest.raises(UserError, match="not tensors by name"):
+            denselora.from_release(folder)
+
+
+def test_a_full_disk_leaves_no_half_written_folder(tmp_path, full_disk):
+    folder = release_folder(tmp_path / "release", adapted_llama())
+    with full_disk(1000), pytest.raises(UserError, match="denselora: can't be written"):
+        denselora.from_release(folder)
+    assert len(list(folder.iterdir())) == 2
 
 
 def test_a_file_that_would_run_code_is_not_unpickled(tmp_path):
@@ -222,7 +269,16 @@ def test_a_missing_file_is_named(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("{", "is not JSON"), ('{"r": 4}', "has no field lora_alpha")]
+    ("text", "message"),
+    [
+        ("{", "malformed JSON"),
+        ('{"r": 4}', "lora_alpha: Field required"),
+        ("[]", "a list, expected an object"),
+        ("", "empty"),
+        ('{"r": 4, "lora_alpha": 8, "lora_dropout": 0, "target_modules": []}', "target_modules"),
+        ('{"r": true, "lora_alpha": 8, "lora_dropout": 0, "target_modules": "q"}', "r: "),
+        ('{"r": 4, "lora_alpha": NaN, "lora_dropout": 0, "target_modules": "q"}', "lora_alpha: "),
+    ],
 )
 def test_a_spoilt_configuration_of_the_authors_is_refused(tmp_path, text, message):
     folder = release_folder(tmp_path / "release", adapted_llama())

@@ -140,9 +140,12 @@ def test_an_overlap_file_for_other_files_is_refused(folder):
     test.write_text(test.read_text() + "\n")
     with pytest.raises(UserError, match=f"was made for another {test}"):
         read_overlap(folder / OVERLAP, "train.json", [test])
-    (folder / OVERLAP).write_text("[]")
-    with pytest.raises(UserError, match="missing or no overlap file"):
-        read_overlap(folder / OVERLAP, "train.json", [test])
+    for content in ("[]", "{}", '{"overlap": {}, "tests": 1}'):
+        (folder / OVERLAP).write_text(content)
+        with pytest.raises(
+            UserError, match=r"overlap\.json: .*make it anew with `make data-audit`"
+        ):
+            read_overlap(folder / OVERLAP, "train.json", [test])
 
 
 def test_a_folder_of_another_shape_is_refused_with_what_was_expected(tmp_path):

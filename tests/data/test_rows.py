@@ -14,9 +14,9 @@ def written(tmp_path, content) -> str:
     return str(file)
 
 
-def refused(file) -> str:
+def refused(file, scored=False) -> str:
     with pytest.raises(UserError) as error:
-        read_rows(file)
+        read_rows(file, scored=scored)
     message = str(error.value)
     assert file in message and "\n" not in message
     return message
@@ -32,16 +32,25 @@ def test_a_missing_input_is_empty(tmp_path):
     assert read_rows(written(tmp_path, [without]))[0]["input"] == ""
 
 
-@pytest.mark.parametrize("field", ["instruction", "output", "answer"])
-def test_a_row_without_a_field_is_named(tmp_path, field):
+@pytest.mark.parametrize(
+    ("field", "scored"),
+    [("instruction", False), ("instruction", True), ("output", False), ("answer", True)],
+)
+def test_a_row_without_a_field_that_is_used_is_named(tmp_path, field, scored):
     broken = {key: value for key, value in ROW.items() if key != field}
-    message = refused(written(tmp_path, [ROW, ROW, broken]))
+    message = refused(written(tmp_path, [ROW, ROW, broken]), scored)
     assert "row 3" in message and field in message
+
+
+@pytest.mark.parametrize(("field", "scored"), [("answer", False), ("output", True)])
+def test_a_field_that_is_not_used_may_be_missing(tmp_path, field, scored):
+    without = {key: value for key, value in ROW.items() if key != field}
+    assert read_rows(written(tmp_path, [ROW, without]), scored=scored)[1][field] == ""
 
 
 @pytest.mark.parametrize("value", [None, 3, ["x"], " "])
 def test_a_field_that_is_no_text_is_named(tmp_path, value):
-    message = refused(written(tmp_path, [ROW, {**ROW, "answer": value}]))
+    message = refused(written(tmp_path, [ROW, {**ROW, "answer": value}]), scored=True)
     assert "row 2" in message and "answer" in message
 
 
@@ -82,4 +91,15 @@ def test_half_a_surrogate_pair_is_named(tmp_path):
 
 
 def test_json_nested_beyond_reason_is_refused(tmp_path):
-    assert "nested too deeply" in refused(written(tmp_path, "[" * 200_000))
+    assert "recursion" in refused(written(tmp_path, "[" * 200_000))
+
+
+@pytest.mark.parametrize("separator", ["\n", "\r\n"])
+def test_json_lines_are_named_as_such(tmp_path, separator):
+    text = separator.join([json.dumps(ROW)] * 2)
+    assert "JSON Lines, not JSON; expected a JSON list" in refused(written(tmp_path, text))
+
+
+def test_a_field_that_a_row_has_twice_is_named(tmp_path):
+    text = json.dumps([ROW, ROW])[:-2] + ', "output": "the correct answer is false"}]'
+    assert "row 2 has the field 'output' twice" in refused(written(tmp_path, text))

@@ -46,7 +46,7 @@ def test_fault_is_reported_with_file_and_key(tmp_path, change, expected):
 
 def test_missing_or_broken_file_is_reported(tmp_path):
     path = tmp_path / "published.yaml"
-    with pytest.raises(UserError, match=r"published\.yaml: cannot be read"):
+    with pytest.raises(UserError, match=r"published\.yaml: can't be read"):
         read_published(path)
     path.write_text("a: [1")
     with pytest.raises(UserError, match=r"published\.yaml: not YAML"):

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-import json
-import pickle
+import os
 import re
+import shutil
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict, load_peft_weights
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import dataclasses as checked
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from denselora.adapter.config import DenseLoraConfig
 from denselora.adapter.layer import DenseLoraLayer
-from denselora.errors import UserError
+from denselora.errors import UserError, first_fault, first_line
+from denselora.files import writing
+from denselora.readers import read_head, read_json
 
 CONFIG, BIN, SAFETENSORS = "adapter_config.json", "adapter_model.bin", "adapter_model.safetensors"
+EXPECTED = "give the two files that the authors' code wrote"
+
+
+@checked.dataclass(frozen=True, kw_only=True)
+class Release:
+    """The fields of the authors' adapter_config.json that say how the matrices are meant."""
+
+    r: Annotated[int, Field(gt=0, strict=True)]
+    lora_alpha: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+    lora_dropout: Annotated[float, Field(ge=0, lt=1, strict=True)]
+    target_modules: str | Annotated[list[str], Field(min_length=1)]
+    task_type: str | None = None
+    base_model_name_or_path: str | None = None
 
 
 def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
@@ -97,27 +116,17 @@ def from_release(folder: str | Path, out: str | Path | None = None) -> Path:
     and ``lora_decoder.weight`` [out, r], and once more ``lora_encoder_q.weight`` and so on at the
     root. ``out`` is by default ``<folder>/denselora``.
 
-    Raises ``UserError`` if a file is missing or unreadable, holds other keys, or if copies of a
-    shared matrix disagree. Nothing but tensors is unpickled.
+    Raises ``UserError`` for files that hold anything else, or if copies of a shared matrix
+    disagree; nothing is written then. Nothing but tensors is unpickled.
     """
     folder = Path(folder)
     for name in (CONFIG, BIN):
-        if not (folder / name).is_file():
+        if not (folder / name).exists():
             raise UserError(f"{folder / name} is missing; expected an adapter of the authors' code")
-    try:
-        theirs = json.loads((folder / CONFIG).read_text())
-    except json.JSONDecodeError as error:
-        raise UserError(f"{folder / CONFIG} is not JSON: {error}") from error
-    for field in ("r", "lora_alpha", "lora_dropout", "target_modules"):
-        if field not in theirs:
-            raise UserError(f"{folder / CONFIG} has no field {field}")
-    try:
-        state = torch.load(folder / BIN, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise UserError(f"{folder / BIN} can't be read as tensors and nothing else") from error
-
+    theirs = _release_config(folder / CONFIG)
+    file = folder / BIN
     tensors: dict[str, torch.Tensor] = {}
-    for key, tensor in state.items():
+    for key, tensor in _release_tensors(file).items():
         in_layer = re.fullmatch(
             r"(?:base_model\.model\.)?(.*?([^.]+))\.lora_(encoder|decoder|m)\.weight", key
         )
@@ -129,38 +138,87 @@ def from_release(folder: str | Path, out: str | Path | None = None) -> Path:
         elif at_root:
             ours = f"base_model.denselora_{at_root[1]}.{at_root[2]}_proj.weight"
         else:
-            raise UserError(f"{folder / BIN}: unexpected key {key}")
-        if ours in tensors and not torch.equal(tensors[ours], tensor.float()):
-            raise UserError(f"{folder / BIN}: {key} differs from another copy of the same matrix")
-        tensors[ours] = tensor.float()
+            raise UserError(f"{file}: unexpected key {key!r}; {EXPECTED}")
+        if ours in tensors and not torch.equal(tensors[ours], tensor):
+            raise UserError(
+                f"{file}: {key} differs from another copy of the same matrix; {EXPECTED}"
+            )
+        tensors[ours] = tensor
 
     cores = [key for key in tensors if key.endswith(".denselora_core.weight")]
     if not cores:
         raise UserError(
-            f"{folder / BIN} has no lora_m.weight, the dense core M; "
+            f"{file} has no lora_m.weight, the dense core M; "
             "the release as published never creates it, so such a file holds no adapter"
         )
-    types = {core.split(".")[-3] for core in cores}
+    types = sorted({core.split(".")[-3] for core in cores})
     # The authors' root makes pairs for all five module types, adapted or not.
     pairs = [
         f"base_model.denselora_{part}.{t}.weight" for part in ("encoder", "decoder") for t in types
     ]
     for pair in pairs:
         if pair not in tensors:
-            raise UserError(f"{folder / BIN} lacks the shared matrix {pair}")
+            raise UserError(f"{file} lacks the shared matrix {pair}; {EXPECTED}")
+    r = theirs.r
+    for key in cores + pairs:
+        shape = tensors[key].shape
+        sides = (shape[:1], shape[1:], shape)[_side(key)]
+        if len(shape) != 2 or any(side != r for side in sides):
+            expected = ("[r, in]", "[out, r]", "[r, r]")[_side(key)]
+            raise UserError(
+                f"{file}: {key} is {list(shape)}, expected {expected} with r={r} of {CONFIG}; "
+                "use the two files of one training"
+            )
 
-    config = DenseLoraConfig(
-        r=theirs["r"],
-        denselora_alpha=theirs["lora_alpha"],
-        denselora_dropout=theirs["lora_dropout"],
-        target_modules=theirs["target_modules"],
-        task_type=theirs.get("task_type"),
-        base_model_name_or_path=theirs.get("base_model_name_or_path"),
-        inference_mode=True,
-    )
+    try:
+        config = DenseLoraConfig(
+            r=r,
+            denselora_alpha=theirs.lora_alpha,
+            denselora_dropout=theirs.lora_dropout,
+            target_modules=theirs.target_modules,
+            task_type=theirs.task_type,
+            base_model_name_or_path=theirs.base_model_name_or_path,
+            inference_mode=True,
+        )
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{folder / CONFIG}: {first_line(error)}; {EXPECTED}") from error
     out = Path(out) if out is not None else folder / "denselora"
     _write(config, {key: tensors[key] for key in cores + pairs}, out)
     return out
+
+
+def _side(key: str) -> int:
+    """Which part of a layer a tensor is: 0 the encoder, 1 the decoder, 2 the core."""
+    parts = ("denselora_encoder", "denselora_decoder", "denselora_core")
+    return next(at for at, part in enumerate(parts) if f".{part}." in key)
+
+
+def _release_config(file: Path) -> Release:
+    content = read_json(file, EXPECTED)
+    try:
+        return TypeAdapter(Release).validate_python(content)
+    except ValidationError as error:
+        raise UserError(f"{file}: {first_fault(error)}; {EXPECTED}") from None
+
+
+def _release_tensors(file: Path) -> dict[str, torch.Tensor]:
+    """The tensors of the authors' file by their names, in fp32."""
+    read_head(file, EXPECTED)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has one for each kind of content
+        raise UserError(f"{file} can't be read as tensors and nothing else; {EXPECTED}") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{file} holds a {type(state).__name__}, not tensors by name; {EXPECTED}")
+    tensors = {}
+    for key, tensor in state.items():
+        is_matrix = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+        if not isinstance(key, str) or not is_matrix or not tensor.is_floating_point():
+            raise UserError(f"{file}: {key!r} is no tensor of numbers by its name; {EXPECTED}")
+        if tensor.is_meta or not tensor.isfinite().all():
+            raise UserError(f"{file}: {key!r} holds NaN, infinity or nothing; {EXPECTED}")
+        tensors[key] = tensor.float()
+    return tensors
 
 
 def _layers_in(saved: dict[str, torch.Tensor], config: DenseLoraConfig) -> dict[str, list]:
@@ -185,7 +243,19 @@ def _layers_in(saved: dict[str, torch.Tensor], config: DenseLoraConfig) -> dict[
 
 
 def _write(config: PeftConfig, tensors: dict[str, torch.Tensor], out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    """Write an adapter's two files, or neither where that can't be done: UserError."""
+    partial = out.with_name(f"{out.name}.partial")
     contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
-    save_file(contiguous, out / SAFETENSORS, metadata={"format": "pt"})
-    config.save_pretrained(str(out))
+    with writing(out):
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            save_file(contiguous, partial / SAFETENSORS, metadata={"format": "pt"})
+            config.save_pretrained(str(partial))
+            out.mkdir(exist_ok=True)
+            for file in partial.iterdir():
+                os.replace(file, out / file.name)
+        except SafetensorError as error:  # its own for a disk that is full
+            raise OSError(first_line(error)) from None
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -20,6 +20,7 @@ from denselora.data.rows import read_rows
 from denselora.data.sources import blob_id
 from denselora.errors import UserError
 from denselora.protocol import Protocol
+from denselora.readers import read_json
 from denselora.tasks import SUITES, Benchmark, offered
 from denselora.typeset import markdown, markdown_row
 
@@ -241,17 +242,22 @@ def read_overlap(file: Path, train_file: str, tests: Iterable[Path]) -> dict[str
     Raises UserError if the overlap file is missing, or was made for other files.
     """
     remedy = "make it anew with `make data-audit`"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        overlap, blobs = content["overlap"], content["tests"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(f"{file}: missing or no overlap file; {remedy}") from None
+    content = read_json(file, remedy)
+    overlap, blobs = content.get("overlap"), content.get("tests")
+    if not isinstance(overlap, dict) or not isinstance(blobs, dict):
+        raise UserError(f"{file}: no overlap file, it lacks overlap or tests; {remedy}")
     if train_file not in overlap:
         raise UserError(f"{file}: knows nothing of the training file {train_file}; {remedy}")
+    listed = {}
     for test in tests:
-        if blobs.get(test.parent.name) != blob_id(test):
+        name = test.parent.name
+        if blobs.get(name) != blob_id(test):
             raise UserError(f"{file}: was made for another {test}; {remedy}")
-    return {test.parent.name: overlap[train_file][test.parent.name] for test in tests}
+        rows = overlap[train_file].get(name) if isinstance(overlap[train_file], dict) else None
+        if not isinstance(rows, list) or not all(type(row) is int and row >= 0 for row in rows):
+            raise UserError(f"{file}: the rows of {name} are no list of row numbers; {remedy}")
+        listed[name] = rows
+    return listed
 
 
 def report(findings: Audit) -> str:

@@ -16,8 +16,10 @@ from denselora import protocol as protocol_module
 from denselora.errors import UserError
 from denselora.files import check_writable
 from denselora.protocol import Protocol
+from denselora.readers import check_file
 
 IGNORED = -100  # the label that torch's cross-entropy leaves out
+FEATURES = ("input_ids", "labels", "overlong")
 
 
 def encode(
@@ -127,21 +129,40 @@ def tokenise(
     cache = Path(datasets.config.HF_DATASETS_CACHE) / "denselora"
     check_writable(cache, "HF_DATASETS_CACHE")
     cache.mkdir(parents=True, exist_ok=True)
-    encoded = chosen.map(
-        encode,
-        batched=True,
-        fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
-        remove_columns=rows.column_names,
-        cache_file_name=str(cache / f"{cache_key(chosen, tokenizer, protocol)}.arrow"),
-        load_from_cache_file=True,
-        desc="tokenising",
-    )
+    file = cache / f"{cache_key(chosen, tokenizer, protocol)}.arrow"
+    encoded = _kept(file, len(chosen))
+    if encoded is None:
+        encoded = chosen.map(
+            encode,
+            batched=True,
+            fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
+            remove_columns=rows.column_names,
+            cache_file_name=str(file),
+            load_from_cache_file=False,
+            desc="tokenising",
+        )
     training_set = TrainingSet(encoded, numbers)
     if protocol.overlong == "drop" and training_set.overlong == len(encoded):
         raise UserError(
             f"{source}: every row is longer than protocol.cutoff={protocol.cutoff}; raise it"
         )
     return training_set
+
+
+def _kept(file: Path, rows: int) -> Dataset | None:
+    """So many encoded rows from a cache file; None without one, or if it is damaged."""
+    if not file.exists():
+        return None
+    check_file(file, "delete it")
+    try:
+        encoded = Dataset.from_file(str(file))
+        encoded.data.validate(full=True)
+        if len(encoded) == rows and set(encoded.column_names) == {*FEATURES}:
+            return encoded
+    except Exception:  # Arrow has an error for each kind of damage
+        pass
+    print(f"{file}: damaged; the rows are tokenised again")
+    return None
 
 
 def cache_key(rows: Dataset, tokenizer: PreTrainedTokenizerBase, protocol: Protocol) -> str:

@@ -22,6 +22,7 @@ from denselora.data.download import FetchError
 from denselora.data.sources import blob_id, published
 from denselora.errors import UserError, first_line
 from denselora.files import write_text
+from denselora.readers import read_json
 from denselora.tasks import Benchmark
 
 REBUILT = "commonsense_original"  # the folder's name below the data folder
@@ -115,6 +116,14 @@ def compare(left: list[Row], right: list[Row]) -> Comparison:
     )
 
 
+def _rows_of(file: Path) -> list[Row]:
+    fix = "delete it and fetch it anew by `make data`"
+    rows = read_json(file, fix, list)
+    if not all(isinstance(row, dict) for row in rows):
+        raise UserError(f"{file}: not a list of rows; {fix}")
+    return rows
+
+
 def _write_and_compare(file: str, rows: list[Row], data_dir: Path) -> dict[str, list[Row]] | None:
     """Write one file and print its line; the rows that differ, None if none do."""
     target = data_dir / REBUILT / file
@@ -125,7 +134,7 @@ def _write_and_compare(file: str, rows: list[Row], data_dir: Path) -> dict[str, 
     if blob_id(target) == blobs.get(f"commonsense/{file}"):
         finding = "byte for byte the published file"
     elif other.is_file():
-        result = compare(json.loads(other.read_bytes()), rows)
+        result = compare(_rows_of(other), rows)
         finding = f"against {other}: {result}"
         if result.only_left or result.only_right:
             differences = {"only published": result.only_left, "only rebuilt": result.only_right}

@@ -16,6 +16,7 @@ from pathlib import Path
 from denselora.data.download import FetchError, fetch
 from denselora.errors import UserError
 from denselora.files import writing
+from denselora.readers import check_file
 from denselora.tasks import SUITES
 
 REPOSITORY = "AGI-Edgerunners/LLM-Adapters"
@@ -51,7 +52,8 @@ class SourceFile:
 
 
 def blob_id(file: Path) -> str:
-    """The id that git gives to the file's content, as 40 hex digits."""
+    """The id that git gives to the file's content, as 40 hex digits. Raises as `check_file`."""
+    check_file(file, "delete it to fetch it anew")
     digest = hashlib.sha1(f"blob {file.stat().st_size}\0".encode(), usedforsecurity=False)
     with open(file, "rb") as stream:
         for data in iter(lambda: stream.read(1 << 20), b""):

@@ -9,31 +9,44 @@ from typing import Any
 
 import peft
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.adapter import use_fused
 from denselora.errors import UserError, first_line
 from denselora.evaluation.base import Base
+from denselora.identity import dotted
 from denselora.loaded import check_adapter
 from denselora.models import load_base, same_base
-from denselora.training.run_folder import RunFolder, Trained, read_trained
+from denselora.readers import read_json
+from denselora.training.run_folder import TRAINING, RunFolder, Trained, read_trained
+from denselora.weight_files import check_weights
+
+# what an evaluation reads of the config that an adapter was trained under
+READ = (
+    *("model.name", "model.label", "model.path", "protocol.name", "adapter.name", "seed"),
+    *("data.name", "data.label", "data.suite", "data.path", "data.train_file"),
+)
 
 
 def read_adapter(folder: Path) -> Trained | None:
     """What the run left beside the weights; None for an adapter made by other code.
 
-    Raises UserError if the folder is no adapter's, or as `adapter_config` and `read_trained` do.
+    Raises UserError if the folder is no adapter's, if one of its files is damaged, or as
+    `adapter_config` and `read_trained` do.
     """
     if not folder.is_dir():
         raise UserError(f"adapter_path={folder}: no such folder; give the adapter folder of a run")
-    if not (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+    if not (folder / "adapter_config.json").exists() and not (folder / "config.json").exists():
         raise UserError(
             f"adapter_path={folder}: has no adapter_config.json; give the adapter folder of a run "
             "(runs/NAME/adapter)"
         )
-    adapter_config(folder)
+    fix = f"get adapter_path={folder} whole again"
+    if not check_weights(folder, fix):
+        raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
+    if adapter_config(folder) is None:
+        read_json(folder / "config.json", fix)
     return read_trained(folder)
 
 
@@ -42,15 +55,17 @@ def adapter_config(folder: Path) -> peft.PeftConfig | None:
 
     Raises UserError for one that PEFT doesn't know, or that prompts with vectors of its own.
     """
-    if not (folder / "adapter_config.json").is_file():
+    file = folder / "adapter_config.json"
+    if not file.exists():
         return None
+    fix = f"get adapter_path={folder} whole again, or update peft"
+    kind = read_json(file, fix).get("peft_type")
+    if not isinstance(kind, str) or kind not in peft.PEFT_TYPE_TO_CONFIG_MAPPING:
+        raise UserError(f"{file}: peft_type={kind!r} is none that this PEFT has; {fix}")
     try:
         config = peft.PeftConfig.from_pretrained(str(folder))
-    except (ValueError, TypeError, KeyError, OSError) as error:
-        raise UserError(
-            f"adapter_path={folder}: adapter_config.json is none that this PEFT reads "
-            f"({first_line(error)}); get the folder whole again, or update peft"
-        ) from None
+    except Exception as error:  # values of wrong types can fail in any way
+        raise UserError(f"{file}: none that this PEFT reads ({first_line(error)}); {fix}") from None
     if config.is_prompt_learning:
         raise UserError(
             f"adapter_path={folder}: {config.peft_type.value} puts vectors before the prompt, "
@@ -62,18 +77,33 @@ def adapter_config(folder: Path) -> peft.PeftConfig | None:
 def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | None:
     """The resolved config that an adapter was trained under: of its training.json or, for a
     checkpoint, of the run that it belongs to. None for an adapter made by other code.
+
+    Raises UserError for one that lacks what an evaluation reads of it.
     """
-    if trained:
-        return trained.config
     run = RunFolder(folder.absolute().parents[1])
-    return run.config() if folder.absolute().parent == run.checkpoints else None
+    if trained:
+        config, file = trained.config, folder / TRAINING
+    elif folder.absolute().parent == run.checkpoints:
+        config, file = run.config(), run.path / "config.yaml"
+    else:
+        config = None
+    if config is not None:
+        values = dotted(config)
+        lacking = [name for name in READ if not isinstance(values.get(name), str | int)]
+        if lacking:
+            raise UserError(
+                f"{file}: the config in it has no usable {', '.join(lacking)}; restore the file, "
+                "or train again in another output_dir"
+            )
+    return config
 
 
 def weights_hash(folder: Path) -> str:
-    """sha256 of the weights: what the predictions in a folder were made with."""
+    """sha256 of the weights: what the predictions in a folder were made with.
+
+    folder: one that `read_adapter` took.
+    """
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("adapter_model.bin"))
-    if not files:
-        raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
     digest = hashlib.sha256()
     for name in files:
         with name.open("rb") as file:
@@ -108,7 +138,7 @@ def adapted(base: Base, folder: Path, trained: Trained | None) -> Iterator[nn.Mo
         return
     # else the operator would score a method that isn't its own
     config = training_config(folder, trained)
-    plain = config and config["trainer"].get("fused") == "never"
+    plain = config and dotted(config).get("trainer.fused") == "never"
     with base.used() as frozen:
         model = _load(frozen, folder, base.path)
         saved = peft.load_peft_weights(str(folder), device="cpu")
@@ -128,7 +158,9 @@ def _load(base: PreTrainedModel, folder: Path, base_path: str) -> peft.PeftModel
             f"adapter_path={folder}: the weights don't fit its adapter_config.json (missing: "
             f"{error.args[0]}); get the folder whole again"
         ) from None
-    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # what doesn't fit can fail in any way
         raise UserError(
             f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
             "choose the base that it was made for"

@@ -54,9 +54,12 @@ def read_benchmarks(config: dict[str, Any]) -> list[BenchmarkRows]:
 def _read_test(benchmark: Benchmark, root: Path) -> Dataset:
     file = benchmark.test_file(root)
     rows = read_rows(file, scored=True)
-    for number, gold in enumerate(rows["answer"], start=1):
-        if not benchmark.can_be_gold(gold):
-            known = ", ".join(benchmark.answers) or "a number"
+    for number, (text, gold) in enumerate(
+        zip(rows["instruction"], rows["answer"], strict=True), start=1
+    ):
+        offered = benchmark.options(text)
+        if not benchmark.can_be_gold(gold) or (offered and gold not in offered):
+            known = ", ".join(offered) or "a number"
             raise UserError(
                 f"{file}: row {number}, field 'answer' is {gold!r}, expected {known}; fix it"
             )

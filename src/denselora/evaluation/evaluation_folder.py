@@ -1,6 +1,5 @@
 """An evaluation's folder: what it was made with, its answers, how long they took, its record."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from denselora.evaluation.partial import Partial
 from denselora.files import check_writable, write_json
 from denselora.lock import locked
 from denselora.models import same_base
+from denselora.readers import read_json
 from denselora.results.predictions import read_predictions
 from denselora.results.record import RECORD
 
@@ -60,10 +60,7 @@ class EvaluationFolder:
             raise UserError(
                 f"output_dir={self.path}: not empty and not an evaluation; choose another"
             )
-        try:
-            before = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError:
-            raise UserError(f"{file}: malformed; delete the folder or choose another") from None
+        before = read_identity(file)
         # folders of earlier versions don't say LATER
         compared = [key for key in self.identity if key in before or key not in LATER]
         changed = [
@@ -93,7 +90,7 @@ class EvaluationFolder:
         """
         file = self.path / IDENTITY
         if file.is_file():
-            before = json.loads(file.read_text(encoding="utf-8")).get("base")
+            before = read_identity(file).get("base")
             if not before or not same_base(before, base):
                 raise UserError(
                     f"output_dir={self.path}: holds another evaluation (the weights at "
@@ -105,7 +102,7 @@ class EvaluationFolder:
     def begin(self) -> None:
         """Note what it is made with: rows of benchmarks that an earlier call answered, too."""
         file = self.path / IDENTITY
-        before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        before = read_identity(file) if file.is_file() else {}
         tests = before.get("tests", {}) | self.identity.get("tests", {})
         write_json(file, self.identity | {"tests": tests})
 
@@ -132,4 +129,20 @@ class EvaluationFolder:
     def seconds(self) -> dict[str, float]:
         """Seconds of each benchmark that is finished."""
         file = self.path / SECONDS
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if not file.exists():
+            return {}
+        fix = "delete it, the times will be missing"
+        seconds = read_json(file, fix)
+        if not all(isinstance(each, int | float) for each in seconds.values()):
+            raise UserError(f"{file}: not seconds by benchmark; {fix}")
+        return seconds
+
+
+def read_identity(file: Path) -> dict[str, Any]:
+    """What an evaluation noted at its start. Raises UserError for a damaged file."""
+    fix = "delete the folder or choose another output_dir"
+    before = read_json(file, fix)
+    for key in ("tests", "base", "protocol", "data"):
+        if not isinstance(before.get(key, {}), dict):
+            raise UserError(f"{file}: {key} isn't an object; {fix}")
+    return before

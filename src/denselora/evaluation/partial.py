@@ -68,6 +68,18 @@ def read(file: Path) -> list[dict[str, Any]]:
     for line in read_lines(file):
         try:
             batches.append(json.loads(line))
-        except ValueError:  # cut off
+        except (ValueError, RecursionError):  # cut off
+            break
+        if not _is_batch(batches[-1]):  # damaged: its rows are answered again
+            batches.pop()
             break
     return batches
+
+
+def _is_batch(content: Any) -> bool:
+    try:
+        return all(isinstance(row["id"], int) for row in content["rows"]) and (
+            isinstance(content["seconds"], int | float)
+        )
+    except (TypeError, KeyError):
+        return False

@@ -1,6 +1,5 @@
 """Figures from an evaluation's predictions alone: no model, no GPU."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from denselora.configs import CONFIGS, composed
 from denselora.data.audit import read_overlap
 from denselora.data.rows import read_rows
 from denselora.errors import UserError
-from denselora.evaluation.evaluation_folder import IDENTITY
+from denselora.evaluation.evaluation_folder import IDENTITY, read_identity
 from denselora.protocol import Protocol
 from denselora.results.predictions import check_counted, count, prompt_hash, read_predictions
 from denselora.results.record import RECORD, Record, read_record
@@ -162,7 +161,7 @@ def _protocol(record: Record) -> Protocol:
     A published run has no more than its name and hash; its training's or the config of that name
     is taken if it is the same one.
     """
-    if identity := _identity(record):
+    if (identity := _identity(record)) and "protocol" in identity:
         return Protocol.from_config(identity["protocol"])
     name = record.protocol.name
     known = [record.config["protocol"]] if record.config else []
@@ -190,4 +189,4 @@ def _data(record: Record) -> dict[str, Any]:
 def _identity(record: Record) -> dict[str, Any] | None:
     """What the evaluation was made of, as it noted at its start; None for a published run."""
     file = record.beside(IDENTITY)
-    return json.loads(file.read_text(encoding="utf-8")) if file else None
+    return read_identity(file) if file else None

@@ -11,12 +11,28 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from denselora.errors import UserError
+from pydantic import TypeAdapter, ValidationError
+from pydantic import dataclasses as checked
+
+from denselora.errors import UserError, first_fault
 from denselora.files import write_text
+from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
+
+
+@checked.dataclass(frozen=True, kw_only=True)
+class Noted:
+    """What a note says."""
+
+    options: list[str]
+    state: str
+    reason: str
+
+
+_noted = TypeAdapter(Noted)
 
 
 @dataclass(frozen=True)
@@ -64,22 +80,22 @@ def claimed(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], N
 def state_of(folder: Path) -> RunState:
     """How far one run is. Its files count before its note, which a killed run leaves as it was."""
     note = _note(folder)
-    noted = {"options": [], "state": "missing", "reason": ""}
+    noted = Noted(options=[], state="missing", reason="")
     held = False
     if note.is_file():
-        with note.open(encoding="utf-8") as file:
+        with note.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 held = True
             try:
-                noted = json.load(file)
-            except json.JSONDecodeError:
-                if not held:
-                    raise UserError(f"{note}: malformed JSON; delete the file") from None
+                noted = _read_note(note)
+            except UserError:
+                if not held:  # else it is being written
+                    raise
 
     def found(state: str, reason: str = "") -> RunState:
-        return RunState(folder.name, state, reason, noted["options"])
+        return RunState(folder.name, state, reason, noted.options)
 
     run = RunFolder(folder)
     if held:
@@ -88,10 +104,10 @@ def state_of(folder: Path) -> RunState:
         return found("done")
     if run.diverged:
         return found("diverged", run.trained().training.collapsed)
-    if noted["state"] == "running":
+    if noted.state == "running":
         return found("failed", "killed")
-    if noted["state"] == "failed":
-        return found("failed", noted["reason"])
+    if noted.state == "failed":
+        return found("failed", noted.reason)
     if run.finished:
         return found("trained")
     return found("stopped" if folder.is_dir() else "missing")
@@ -102,6 +118,15 @@ def all_states(runs: Path) -> list[RunState]:
     folders = {file.parent for file in runs.glob("*/config.yaml")}
     folders |= {note.with_suffix("") for note in runs.glob("*.json")}
     return [state_of(folder) for folder in sorted(folders)]
+
+
+def _read_note(file: Path) -> Noted:
+    fix = "delete the file"
+    noted = read_json(file, fix)
+    try:
+        return _noted.validate_python(noted)
+    except ValidationError as error:
+        raise UserError(f"{file}: {first_fault(error)}; {fix}") from None
 
 
 def _note(folder: Path) -> Path:

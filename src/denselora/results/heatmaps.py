@@ -30,6 +30,8 @@ def draw_change(block: Block, row: Row, _published: Published) -> Figure:
         for name, values in read_change(path).items()
         if name.split(".")[0] in PER_LAYER
     }
+    if not changes:
+        raise NoDataError("no matrix of a layer's own in the summary of change")
     matrices = [matrix for matrix in PER_LAYER if any(key[0] == matrix for key in changes)]
     layers = sorted({int(layer) for _, layer, _ in changes})
     modules = _in_order(record, {module for _, _, module in changes})
@@ -43,9 +45,10 @@ def draw_change(block: Block, row: Row, _published: Published) -> Figure:
     )
     for line, matrix in zip(panels, matrices, strict=True):
         means = np.array(
-            [[changes[matrix, str(layer), module].mean() for layer in layers] for module in modules]
-        )
-        image = _panel(line[0], means, means.max())
+            [[_mean(changes.get((matrix, str(layer), module))) for layer in layers]
+             for module in modules]
+        )  # fmt: skip
+        image = _panel(line[0], means, np.nanmax(means))
         line[0].set_title(f"mean |Δ{matrix}|", fontsize=8)
         line[0].set_yticks(range(len(modules)), modules, fontsize=7)
         shown = range(0, len(layers), max(1, len(layers) // 6))
@@ -53,9 +56,11 @@ def draw_change(block: Block, row: Row, _published: Published) -> Figure:
         line[0].set_xlabel("layer", fontsize=8)
         figure.colorbar(image, ax=line[0], shrink=0.8).ax.tick_params(labelsize=6)
 
-        entries = {module: changes[matrix, str(middle), module] for module in modules}
-        highest = max(values.max() for values in entries.values())
-        for axes, (module, values) in zip(line[1:], entries.items(), strict=True):
+        entries = [
+            changes.get((matrix, str(middle), module), np.zeros((1, 1))) for module in modules
+        ]
+        highest = max(values.max() for values in entries)
+        for axes, module, values in zip(line[1:], modules, entries, strict=True):
             image = _panel(axes, values, highest)
             axes.set_title(f"|Δ{matrix}| {module}\nlayer {middle}", fontsize=8)
             axes.set_xticks([])
@@ -64,6 +69,11 @@ def draw_change(block: Block, row: Row, _published: Published) -> Figure:
         line[1].set_ylabel(PER_LAYER[matrix][0], fontsize=8)
         figure.colorbar(image, ax=list(line[1:]), shrink=0.8).ax.tick_params(labelsize=6)
     return figure
+
+
+def _mean(change: np.ndarray | None) -> float:
+    """nan, which stays blank, where a layer doesn't have the module."""
+    return float("nan") if change is None else change.mean()
 
 
 def _panel(axes: Axes, values: np.ndarray, highest: float):

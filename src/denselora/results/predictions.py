@@ -15,7 +15,10 @@ from denselora.results.record import Benchmark, Record
 from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, write_parquet
 
 PREDICTIONS = f"predictions{PARQUET}"
-KEYS = {"id", "prompt_hash", "raw", "parsed", "gold", "correct"}
+KINDS = {
+    "id": int, "prompt_hash": str, "raw": str, "parsed": str | None, "gold": str, "correct": bool,
+}  # fmt: skip
+KEYS = KINDS.keys()
 
 # Every run's file has these columns, so that those of several runs can be read as one table. The
 # last two are null where a row doesn't have them: all answer words in a text that was decoded, or
@@ -48,12 +51,17 @@ def read_predictions(file: Path, benchmark: str) -> list[dict[str, Any]]:
     Raises `UserError`, naming the file, if it isn't like that.
     """
     if file.suffix == PARQUET:
-        return [_row(values) for values in _of_benchmark(file, benchmark).to_pylist()]
-    rows = read_json_lines(file)
+        rows = [_row(values) for values in _of_benchmark(file, benchmark).to_pylist()]
+    else:
+        rows = read_json_lines(file)
+    fix = "restore the file, or evaluate again"
     for number, row in enumerate(rows, start=1):
         missing = KEYS - row.keys()
         if missing:
-            raise UserError(f"{file}: line {number} lacks {', '.join(sorted(missing))}")
+            raise UserError(f"{file}: line {number} lacks {', '.join(sorted(missing))}; {fix}")
+        for key, kind in KINDS.items():
+            if not isinstance(row[key], kind):
+                raise UserError(f"{file}: line {number}, {key} is {row[key]!r}; {fix}")
     return rows
 
 
@@ -143,6 +151,12 @@ def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
 
 def _of_benchmark(file: Path, benchmark: str) -> pa.Table:
     table = read_parquet(file, SCHEMA.names)
+    try:
+        table = table.select(SCHEMA.names).cast(SCHEMA)
+    except pa.ArrowException as error:
+        raise UserError(
+            f"{file}: columns of another kind ({first_line(error)}); restore it, or evaluate again"
+        ) from None
     rows = table.filter(pc.equal(table["benchmark"], benchmark))
     if not len(rows):
         raise UserError(f"{file}: has no rows of {benchmark}; evaluate again")

@@ -7,8 +7,8 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
-from denselora.errors import UserError
-from denselora.results.record import first_fault
+from denselora.errors import UserError, first_fault
+from denselora.readers import read_text
 
 # the one file of them, whatever folder a user's own results go to
 PUBLISHED = Path(__file__).parents[3] / "results" / "published.yaml"
@@ -79,12 +79,11 @@ def read_published(path: str | Path) -> Published:
 
     Raises `UserError`, naming the file and the key, when it isn't as its header says.
     """
+    fix = "restore it from git"
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(read_text(Path(path), fix))
         return TypeAdapter(Published).validate_python(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error)}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        if isinstance(error, ValidationError):
+            raise UserError(f"{path}: {first_fault(error)}; {fix}") from error
+        raise UserError(f"{path}: not YAML ({' '.join(str(error).split())}); {fix}") from error

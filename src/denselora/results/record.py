@@ -17,9 +17,10 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_fault
 from denselora.files import write_text
 from denselora.identity import is_name
+from denselora.readers import read_text
 from denselora.results.statistics import mean_interval, wilson
 from denselora.tasks import SUITES
 
@@ -331,13 +332,11 @@ def read_record(path: str | Path) -> Record:
 
     Raises `UserError`, naming the file and the key, for a file that isn't a valid record.
     """
-    path = Path(path)
+    path, fix = Path(path), "restore it, or evaluate again"
     try:
-        record = _record.validate_json(path.read_bytes(), strict=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        record = _record.validate_json(read_text(path, fix), strict=True)
     except ValidationError as error:
-        raise UserError(f"{path}: {first_fault(error)}") from error
+        raise UserError(f"{path}: {first_fault(error)}; {fix}") from error
     return dataclasses.replace(record, file=path)
 
 
@@ -392,11 +391,3 @@ def data_part(config: dict[str, Any], **more: Any) -> Data:
 def _require(holds: object, fault: str) -> None:
     if not holds:
         raise ValueError(fault)
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first fault found, with its key, on one line."""
-    first, *others = error.errors(include_url=False)
-    key = ".".join(map(str, first["loc"]))
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}{more}"

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from denselora.errors import UserError, first_line
 from denselora.files import read_lines
+from denselora.readers import check_file
 
 PARQUET = ".parquet"
 LEVEL = 19  # zstd's; these files are written once
@@ -28,11 +29,14 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(read_lines(file), start=1):
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = json.loads(line.decode())
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise UserError(f"{file}: line {number} is malformed; delete the file")
+            raise UserError(
+                f"{file}: line {number} is malformed; restore the file, or delete it and make it "
+                "again"
+            )
         rows.append(row)
     return rows
 
@@ -40,13 +44,13 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
 def read_parquet(file: Path, needed: Sequence[str]) -> pa.Table:
     """The table in a Parquet file. Raises `UserError`, naming the file, if it is damaged or lacks
     one of the columns needed."""
+    fix = "restore it, or evaluate again"
+    check_file(file, fix)
     try:
         # one thread: these files are small, and there may be thousands
         table = pq.ParquetFile(file).read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{file}: damaged or not Parquet ({first_line(error)}); restore it, or evaluate again"
-        ) from None
+        raise UserError(f"{file}: damaged or not Parquet ({first_line(error)}); {fix}") from None
     missing = [name for name in needed if name not in table.column_names]
     if missing:
         raise UserError(f"{file}: lacks the columns {', '.join(missing)}; evaluate again")

@@ -1,6 +1,7 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +12,14 @@ import torch
 
 from denselora.errors import UserError, first_line
 from denselora.files import flush
+from denselora.readers import read_head
+from denselora.weight_files import check_weights
 
 STATE = "state.pt"
+# what State.collect gives that no run can go on without
+KEYS = {"optimizer", "scheduler", "progress", "random", "metrics"}
+NAME = re.compile(r"step-\d+")
+RESTORE = "restore the checkpoint, or train again in another output_dir"
 
 
 @dataclass(frozen=True)
@@ -71,14 +78,44 @@ class Checkpoints:
         """The folder of a step's checkpoint."""
         return self.path / f"step-{step:06d}"
 
+    def newest_whole(self, say: Callable[[str], None]) -> tuple[Path | None, dict[str, Any] | None]:
+        """The newest checkpoint that can be read, and its state; None without any.
+
+        say: takes a line about newer ones that are damaged. Raises UserError if all are.
+        """
+        faults = []
+        for checkpoint in reversed(self._complete()):
+            try:
+                state = _whole(checkpoint)
+            except UserError as error:
+                faults.append(error)
+                continue
+            if faults:
+                say(f"{faults[0].args[0].removesuffix(RESTORE)}going on from {checkpoint}")
+            return checkpoint, state
+        if faults:
+            raise faults[0]
+        return None, None
+
+    def set_aside_after(self, checkpoint: Path) -> None:
+        """Rename the checkpoints after this one, which are damaged, so that none takes them for
+        complete: step-NNNNNN.damaged.
+        """
+        for later in self._complete():
+            if _step(later) > _step(checkpoint):
+                aside = later.with_suffix(".damaged")
+                shutil.rmtree(aside, ignore_errors=True)
+                os.replace(later, aside)
+
     def latest(self, up_to: int | None = None) -> Path | None:
         """The newest complete checkpoint. up_to: of this step at the latest."""
         complete = self._complete(up_to)
         return complete[-1] if complete else None
 
     def _complete(self, up_to: int | None = None) -> list[Path]:
-        found = [path for path in self.path.glob("step-*") if not path.suffix]
-        complete = sorted((path for path in found if (path / STATE).is_file()), key=_step)
+        found = [path for path in self.path.glob("step-*") if NAME.fullmatch(path.name)]
+        # exists, not is_file: what stands there instead is for `read_state` to refuse
+        complete = sorted((path for path in found if (path / STATE).exists()), key=_step)
         return [path for path in complete if up_to is None or _step(path) <= up_to]
 
 
@@ -88,8 +125,30 @@ def copy_weights(checkpoint: Path, folder: Path) -> None:
 
 
 def read_state(checkpoint: Path) -> dict[str, Any]:
-    """The saved state; nothing in it is unpickled beyond tensors and plain values."""
-    return torch.load(checkpoint / STATE, map_location="cpu", weights_only=True)
+    """The saved state; nothing in it is unpickled beyond tensors and plain values.
+
+    Raises UserError for a file that is damaged.
+    """
+    file = checkpoint / STATE
+    read_head(file, RESTORE)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has one for each kind of damage
+        raise UserError(f"{file}: damaged ({first_line(error)}); {RESTORE}") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{file}: not a run's state; {RESTORE}")
+    return state
+
+
+def _whole(checkpoint: Path) -> dict[str, Any]:
+    """The state of a checkpoint that has all its files. Raises UserError for another."""
+    state = read_state(checkpoint)
+    missing = sorted(KEYS - state.keys())
+    if missing:
+        raise UserError(f"{checkpoint / STATE}: lacks {', '.join(missing)}; {RESTORE}")
+    if not check_weights(checkpoint, RESTORE):
+        raise UserError(f"{checkpoint}: has no weights; {RESTORE}")
+    return state
 
 
 def _step(checkpoint: Path) -> int:

@@ -24,7 +24,7 @@ from denselora.results.record import Method, part
 from denselora.training.adalora import RankBudget
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
-from denselora.training.checkpoint import Checkpoints, copy_weights, read_state
+from denselora.training.checkpoint import Checkpoints, copy_weights
 from denselora.training.compiled import CompiledBlocks, check_compiler
 from denselora.training.device import start_accelerator
 from denselora.training.graphs import GraphedBlocks, against_graphs
@@ -149,14 +149,15 @@ def _fine_tune(
 
     # 5. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
-    resumed = checkpoints.latest()
-    saved = read_state(resumed) if resumed else None
+    resumed, saved = checkpoints.newest_whole(accelerator.print)
     inputs = {"rows": plan.digest, "base": base_fingerprint}
     if resumed:
         check_inputs(saved, inputs, job, resumed)
         load_weights(model, resumed)
     start_tracker(accelerator, job)
     if accelerator.is_main_process:
+        if resumed:
+            checkpoints.set_aside_after(resumed)
         folder.begin(job.config, saved["metrics"] if saved else "")
         plan.print(method, saved["progress"]["step"] if saved else 0)
         if not apart:

@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
+from yaml import YAMLError
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_fault
 from denselora.files import check_writable, read_lines, write_json, write_text, writing
 from denselora.identity import check_name, differences
 from denselora.lock import is_empty
-from denselora.results.record import Device, Git, Method, Protocol, Training, first_fault
+from denselora.readers import read_text
+from denselora.results.record import Device, Git, Method, Protocol, Training
 
 TRAINING = "training.json"
 RESUME = "run again with resume=true"
@@ -53,14 +56,14 @@ def read_trained(folder: Path) -> Trained | None:
     or whose run id would lead to another folder.
     """
     file = folder / TRAINING
-    try:
-        trained = _trained.validate_json(file.read_bytes(), strict=True)
-    except FileNotFoundError:
+    if not file.exists():
         return None
+    fix = "use the version that trained, or train again in another output_dir"
+    try:
+        trained = _trained.validate_json(read_text(file, fix), strict=True)
     except ValidationError as error:
         raise UserError(
-            f"{file}: not as this version writes it ({first_fault(error)}); use the version that "
-            "trained, or train again in another output_dir"
+            f"{file}: not as this version writes it ({first_fault(error)}); {fix}"
         ) from None
     check_name(f"{file}: run_id", trained.run_id)
     return trained
@@ -112,9 +115,24 @@ class RunFolder:
         return read_trained(self.adapter if self.finished else self.path)
 
     def config(self) -> dict[str, Any] | None:
-        """The resolved config that the run was started under; None if there is none."""
+        """The resolved config that the run was started under; None if there is none.
+
+        Raises UserError for a file that is damaged.
+        """
         file = self.path / "config.yaml"
-        return OmegaConf.to_container(OmegaConf.load(file)) if file.is_file() else None
+        if not file.exists():
+            return None
+        fix = "restore it, or train again in another output_dir"
+        try:
+            content = OmegaConf.to_container(OmegaConf.create(read_text(file, fix)))
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise UserError(
+                f"{file}: malformed YAML ({' '.join(str(error).split())}); {fix}"
+            ) from None
+        # of a text alone OmegaConf makes an option without a value
+        if not isinstance(content, dict) or list(content.values()) == [None]:
+            raise UserError(f"{file}: not a run's options; {fix}")
+        return content
 
     def check(self, config: dict[str, Any]) -> None:
         """Raise UserError for a folder that can't be written, holds a run already and isn't to be

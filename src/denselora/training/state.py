@@ -16,7 +16,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.training.adalora import RankBudget
 
 
@@ -77,8 +77,9 @@ class State:
     def restore(self, saved: dict[str, Any], source: Path) -> None:
         """Put back what `collect` gave.
 
-        Raises UserError if the run had another number of processes, or runs under DeepSpeed, which
-        keeps its state in pieces that a checkpoint here doesn't hold.
+        Raises UserError if the run had another number of processes, if it runs under DeepSpeed,
+        which keeps its state in pieces that a checkpoint here doesn't hold, or if the saved state
+        isn't this run's.
         """
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             raise UserError(
@@ -91,6 +92,16 @@ class State:
                 f"{source}: written by {len(saved['random'])} processes, this run has {processes}; "
                 "launch as many as before"
             )
+        try:
+            self._put_back(saved)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(
+                f"{source}: its state doesn't fit the run ({type(error).__name__}: "
+                f"{first_line(error)}); restore the checkpoint, or train again in another "
+                "output_dir"
+            ) from None
+
+    def _put_back(self, saved: dict[str, Any]) -> None:
         if self.accelerator.is_fsdp2:
             set_optimizer_state_dict(
                 self.model,

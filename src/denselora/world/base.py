@@ -23,7 +23,7 @@ from denselora.data.dataset import IGNORED
 from denselora.data.order import Schedule
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
-from denselora.training.checkpoint import Checkpoints, read_state
+from denselora.training.checkpoint import Checkpoints
 from denselora.training.device import check_environment
 from denselora.training.loop import Loop
 from denselora.training.settings import Settings
@@ -151,10 +151,10 @@ def pretrain(
         decay_type="linear",
     )
     checkpoints = Checkpoints(folder, settings.keep_checkpoints)
-    resumed = checkpoints.latest()
-    saved = read_state(resumed) if resumed else None
+    resumed, saved = checkpoints.newest_whole(print)
     if resumed:
         load_weights(model, resumed)
+        checkpoints.set_aside_after(resumed)
     prepared, optimizer = accelerator.prepare(model, optimizer)
     state = State(
         accelerator=accelerator,

@@ -1,0 +1,46 @@
+"""Files of weights, checked before a library opens them: what it would say is no help."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+
+from denselora.errors import UserError, first_line
+from denselora.readers import check_file, read_head, read_json
+
+MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
+ADAPTER, ADAPTER_BIN = "adapter_model.safetensors", "adapter_model.bin"
+PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
+
+
+def check_weights(folder: Path, fix: str) -> bool:
+    """Whether a folder has weights: an adapter's, a model's, or a model's in several files.
+
+    Only headers are read. Raises UserError for a file that isn't whole. fix: what to do about it.
+    """
+    # exists, not is_file: a pipe is found too
+    found = [name for name in (ADAPTER, MODEL) if (folder / name).exists()]
+    if (folder / INDEX).exists() and MODEL not in found:
+        parts = read_json(folder / INDEX, fix).get("weight_map")
+        if not isinstance(parts, dict) or not all(isinstance(p, str) for p in parts.values()):
+            raise UserError(f"{folder / INDEX}: weight_map doesn't name a file by tensor; {fix}")
+        found += dict.fromkeys(parts.values())
+    for name in found:
+        check_safetensors(folder / name, fix)
+    if (folder / ADAPTER_BIN).exists():
+        check_file(folder / ADAPTER_BIN, fix)
+        return True
+    return bool(found)
+
+
+def check_safetensors(file: Path, fix: str) -> None:
+    """Raise UserError unless the file's header is safetensors' and its tensors are all there."""
+    head = read_head(file, fix)
+    if head.startswith(PICKLES):
+        raise UserError(f"{file}: a pickle (torch.save), not safetensors; {fix}")
+    try:
+        with safe_open(file, framework="pt") as opened:
+            opened.keys()
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{file}: cut off or not safetensors ({first_line(error)}); {fix}"
+        ) from None
