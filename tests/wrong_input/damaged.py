@@ -205,7 +205,7 @@ CASES = [
     *(
         case(
             EVALUATE,
-            "training.json",
+            says,
             given=edited("run", "adapter/training.json", **new),
         )
         for says, new in (

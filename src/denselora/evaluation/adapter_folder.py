@@ -43,10 +43,10 @@ def read_adapter(folder: Path) -> Trained | None:
             "(runs/NAME/adapter)"
         )
     fix = f"get adapter_path={folder} whole again"
-    if not check_weights(folder, fix):
-        raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
     if adapter_config(folder) is None:
         read_json(folder / "config.json", fix)
+    if not check_weights(folder, fix):
+        raise UserError(f"adapter_path={folder}: has no adapter_model.safetensors; train again")
     return read_trained(folder)
 
 
