@@ -68,8 +68,8 @@ def add_results(folder: Path, trained: Trained, record: Record) -> None:
     file = folder / CARD
     if record.status != "complete" or not file.is_file() or not os.access(file, os.W_OK):
         return
-    text = file.read_text(encoding="utf-8")
     try:
+        text = file.read_text(encoding="utf-8")
         before = ModelCard(text).data.eval_results or []
     except (ValueError, TypeError, KeyError, yaml.YAMLError):  # its metadata are no longer ours
         return
