@@ -1,0 +1,61 @@
+"""The trained adapters that come with the repository."""
+
+import pytest
+
+from denselora.evaluation.adapter_folder import config_hash, weights_hash
+from denselora.results.predictions import check_predictions, read_predictions
+from denselora.results.record import read_record
+from denselora.training.card import model_card, results_of
+from denselora.training.run_folder import read_trained
+from tests import ROOT
+
+ADAPTERS = ROOT / "adapters"
+ROWS = 6
+
+
+@pytest.fixture(params=["mini-denselora-r16", "mini-lora-r32"])
+def adapter(request):
+    return ADAPTERS / request.param
+
+
+@pytest.fixture
+def record(adapter):
+    return read_record(ADAPTERS / "records" / read_trained(adapter).run_id / "record.json")
+
+
+def test_its_record_is_of_these_weights_and_has_all_rows(adapter, record):
+    assert record.status == "complete" and record.git.dirty is False
+    check_predictions(record)
+    made_of = record.evaluation.made_of
+    assert weights_hash(adapter).startswith(made_of["adapter"])
+    assert config_hash(adapter).startswith(made_of["adapter_config"])
+
+
+def test_its_card_has_the_record_s_numbers(adapter, record):
+    card = (adapter / "README.md").read_text()
+    assert card == model_card(read_trained(adapter), results_of(record))
+
+
+def test_it_gives_the_record_s_answers(adapter, record, script, monkeypatch, tmp_path):
+    monkeypatch.chdir(ROOT)
+    code, _, err = script(
+        "evaluate", f"adapter_path={adapter}", f"limit={ROWS}", f"output_dir={tmp_path}"
+    )
+    assert code == 0, err
+    for benchmark, part in record.benchmarks.items():
+        kept = read_predictions(record.beside(part.predictions), benchmark)
+        answers = {row["prompt_hash"]: row["raw"] for row in kept}
+        asked = read_predictions(tmp_path / f"{benchmark}.jsonl", benchmark)
+        assert len(asked) == ROWS
+        for row in asked:
+            assert row["raw"] == answers[row["prompt_hash"]]
+
+
+def test_a_question_to_it_is_answered(adapter, script, monkeypatch):
+    import io
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Yes? Answer format: true/false\n"))
+    code, out, err = script("ask", f"adapter_path={adapter}")
+    assert code == 0, err
+    assert "the correct answer is" in out
