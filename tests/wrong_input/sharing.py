@@ -20,6 +20,8 @@ CASES = [
         "no adapter_model.safetensors",
         given=copy_of("run", lambda run: (run / "adapter/adapter_model.safetensors").unlink()),
     ),
+    case("method_comparison adapter_path=<run>/adapter", "record"),
+    case("method_comparison adapter_path=<run>/adapter record=nowhere", "nowhere"),
     case("push adapter_path=<run>/adapter repo=mini", "repo=mini", "USER/NAME"),
     case("push adapter_path=<run>/adapter repo=ann/a/b", "repo=ann/a/b", "USER/NAME"),
     case("push adapter_path=<run>/adapter repo=ann/mini private=1", "private=1", "true or false"),
