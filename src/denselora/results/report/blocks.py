@@ -28,9 +28,7 @@ def shown_block(block: Block, place: Mapping[str, int]) -> dict[str, Any]:
         "benchmarks": block.columns,
         "chance": 100 * sum(part.chance for part in parts) / len(parts),
         "drawnRows": drawn[0].train_rows if drawn else None,
-        "curves": [
-            place[row.records[0].run_id] for row in best_of_each_method(block, "metrics_file")
-        ],
+        "curves": [block.rows.index(row) for row in best_of_each_method(block, "metrics_file")],
         "rows": [
             {
                 "cells": cells,

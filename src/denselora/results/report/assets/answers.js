@@ -40,6 +40,8 @@ const wrongFirst = (row) => (row.correct ? 2 : row.parsed === null ? 0 : 1);
 
 const title = (run) => [
   rowOf(run).label + (run.r ? ` r=${run.r}` : ""),
+  // most runs have as many as others of their table
+  run.trainRows === null || run.trainRows === DATA.blocks[ROW_OF.get(run.id)[0]].drawnRows ? null : `${whole(run.trainRows)} rows`,
   run.seed === null ? null : `seed ${run.seed}`,
 ].filter(Boolean).join(", ");
 

@@ -25,8 +25,10 @@ const address = (...parts) => "#/" + parts.map(encodeURIComponent).join("/");
 
 /** A choice among values with its label; the first one stands for no choice. */
 function select(label, options, value, changed) {
-  const list = h("select", { class: value ? "active" : null, onchange: () => changed(list.value) },
+  const mark = () => list.classList.toggle("active", list.selectedIndex > 0);
+  const list = h("select", { onchange: () => { mark(); changed(list.value); } },
     options.map(([key, words]) => h("option", { value: key, selected: key === value }, words)));
+  mark();
   return h("label", {}, label, list);
 }
 

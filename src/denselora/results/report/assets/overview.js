@@ -1,4 +1,5 @@
-const FILTER = { model: "", protocol: "", scoring: "", method: "", seed: "", settings: "main", words: "" };
+const UNFILTERED = { model: "", protocol: "", scoring: "", method: "", seed: "", settings: "main", words: "" };
+const FILTER = { ...UNFILTERED };
 const FIELDS = { model: "Model", protocol: "Protocol", scoring: "Scoring", method: "Method", seed: "Seed" };
 
 /** All tables and charts of what was measured. */
@@ -7,23 +8,21 @@ function overview() {
   const filters = h("div", { class: "filters", role: "search", "aria-label": "Filters" });
   const set = (key) => (value) => {
     FILTER[key] = value;
-    draw(key !== "words");
+    draw();
   };
-  function draw(alsoFilters = true) {
-    if (alsoFilters) {
-      filters.replaceChildren(
-        ...Object.entries(FIELDS).map(([key, label]) => select(label, choices(key), FILTER[key], set(key))),
-        select("Settings", settingChoices(), FILTER.settings, set("settings")),
-        search("Search", FILTER.words, set("words")),
-        h("button", { onclick: () => {
-          Object.assign(FILTER, { model: "", protocol: "", scoring: "", method: "", seed: "", settings: "main", words: "" });
-          draw();
-        } }, "Reset"));
-    }
+  function draw() {
     content.replaceChildren(...sections());
     showChoice();
   }
-  draw();
+  function begin() {
+    filters.replaceChildren(
+      ...Object.entries(FIELDS).map(([key, label]) => select(label, choices(key), FILTER[key], set(key))),
+      select("Settings", settingChoices(), FILTER.settings, set("settings")),
+      search("Search", FILTER.words, set("words")),
+      h("button", { onclick: () => { Object.assign(FILTER, UNFILTERED); begin(); } }, "Reset"));
+    draw();
+  }
+  begin();
   const days = DATA.runs.map((run) => run.created.slice(0, 10)).sort();
   const span = days.length ? `, evaluated ${[...new Set([days[0], days.at(-1)])].join(" to ")}` : "";
   return [
@@ -71,7 +70,7 @@ function blockSection(block, number, rows) {
   const charts = [];
   const points = shownRows(block, ""); // a chart tells usual settings from variants itself
   if (points.filter((row) => row.drawn).length > 1) charts.push(scatter(block, points, link));
-  const drawnRuns = block.curves.map((run) => DATA.runs[run]).filter((run) => !FILTER.method || run.method === FILTER.method);
+  const drawnRuns = block.curves.flatMap((row) => block.rows[row].runs.map((run) => DATA.runs[run]).filter(fits).slice(0, 1));
   const loss = drawnRuns.length ? curves(drawnRuns, "Training loss, each method's best setting") : null;
   if (loss) charts.push(loss);
   const single = FILTER.seed !== "";
