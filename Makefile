@@ -30,10 +30,8 @@ lint: $(STAMP)  ## check style with ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-# two of Table 1's rows on the embedded model, small enough to watch
-demo: ROWS = base lora_r32 denselora_r16
 demo: $(STAMP)  ## fine-tune the embedded mini model with LoRA and DenseLoRA and compare: minutes on two cores
-	$(PY) scripts/reproduce.py $(rows) $(call model,mini) runs_dir=runs/demo results_dir=runs/demo/results $(ARGS)
+	$(PY) scripts/demo.py $(ARGS)
 
 mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about 40 minutes of two cores)
 	$(PY) scripts/make_mini.py $(ARGS)

@@ -16,6 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 import denselora.configs  # noqa: F401  (what the configs are resolved with)
 from denselora.errors import UserError
+from denselora.screen import leave_out_noise
+from denselora.threads import wait_passively
+
+leave_out_noise()  # here, for the processes that a sweep's launcher starts import this as well
 
 
 def entry_point(config_name: str, sweeps: bool = False) -> Callable:
@@ -27,6 +31,7 @@ def entry_point(config_name: str, sweeps: bool = False) -> Callable:
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(main)
         def run() -> None:
+            wait_passively()
             # Hydra then raises instead of printing and exiting with 1
             os.environ["HYDRA_FULL_ERROR"] = "1"
             if sweeps and not any(argument.startswith("-") for argument in sys.argv[1:]):

@@ -9,7 +9,8 @@ import torch
 from transformers import PreTrainedModel
 
 from denselora.digest import digests
-from denselora.models import fingerprint, load_base
+from denselora.models import count_parameters, fingerprint, load_base
+from denselora.threads import use_threads
 
 
 class Base:
@@ -56,6 +57,7 @@ class Base:
         self.__dict__.pop("fingerprint", None)
         model = load_base(self.path, self.dtype, self.device, self.quantization).eval()
         self.model = model.requires_grad_(False)  # what trains is counted
+        use_threads(count_parameters(model)[1])
         self._modules = {module: _copied(module.__dict__) for module in model.modules()}
         self._digests = digests(model)
 

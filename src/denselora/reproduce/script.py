@@ -27,8 +27,9 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
     """
     command = [str(SCRIPTS / name), *options]
     variables = os.environ | (environment or {})
-    # a process that forks after CUDA was looked at can't use it
-    start = _new if torch.cuda.is_available() else _forked
+    # a process that forks after CUDA was looked at can't use it; one that starts processes of its
+    # own puts them away at the end of its interpreter, which a forked one doesn't have
+    start = _new if torch.cuda.is_available() or name == "reproduce.py" else _forked
     pid, wait = start(command, variables)
 
     def pass_on(number: int, _frame) -> None:

@@ -6,6 +6,7 @@ the server nobody would learn how they ended.
 
 import signal
 
+import denselora.entry_point
 import denselora.evaluation.suite
 import denselora.training.run  # noqa: F401
 from denselora.reproduce.script import SIGNALS

@@ -18,9 +18,10 @@ from denselora.data.rows import read_rows
 from denselora.errors import UserError
 from denselora.lock import locked
 from denselora.methods import attach, describe
-from denselora.models import check_access, fingerprint, load_base, load_tokenizer
+from denselora.models import check_access, count_parameters, fingerprint, load_base, load_tokenizer
 from denselora.processes import on_main_process
 from denselora.results.record import Method, part
+from denselora.threads import use_threads
 from denselora.training.adalora import RankBudget
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
@@ -120,6 +121,7 @@ def _fine_tune(
     base = load_base(
         job.config["model"]["path"], dtype, accelerator.device, job.config["quantization"]
     )
+    use_threads(count_parameters(base)[1])
     base_fingerprint = fingerprint(base)
     apart = keep_rows_apart(base)
     if (settings.compile or settings.cuda_graphs is True) and not apart:

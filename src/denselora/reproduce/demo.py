@@ -1,0 +1,59 @@
+"""The first thing to try: two methods on the embedded model, side by side, and what came out."""
+
+from collections.abc import Sequence
+
+from denselora.reproduce.script import run_script
+from denselora.results.record import Record, read_records
+
+RUNS, RESULTS = "runs/demo", "runs/demo/results"
+WHERE = (
+    "model=mini",
+    "data=mini",
+    "protocol=clean",
+    "seed=42",
+    f"runs_dir={RUNS}",
+    f"results_dir={RESULTS}",
+)
+
+
+def demo(options: Sequence[str]) -> None:
+    """Score the base, made to choose, train LoRA and DenseLoRA side by side, and compare them.
+
+    options: further ones of reproduce.py. What is done is skipped, what was stopped goes on. Raises
+    UserError for a step that failed.
+    """
+    run_script(
+        "reproduce.py", "experiment=table1/base", "evaluation.scoring=choice", *WHERE, *options
+    )
+    run_script(
+        "reproduce.py",
+        "experiment=table1/lora_r32,table1/denselora_r16",
+        "hydra/launcher=joblib_gpus",
+        *WHERE,
+        *options,
+    )
+    print(f"\n{learnt(read_records(RESULTS))}")
+    print(
+        f"Next: {RESULTS}/report.html in a browser shows every answer; docs/results.md reads what "
+        "more runs of this kind say; `make reproduce-llama3-8b` is the paper's experiment."
+    )
+
+
+def learnt(records: Sequence[Record]) -> str:
+    """What the demo's records say, in a sentence."""
+    by_method = {record.method.name: record for record in records if record.average}
+    missing = {"none", "lora", "denselora"} - by_method.keys()
+    if missing:
+        return f"No average of {', '.join(sorted(missing))}: see above."
+    base, lora, dense = (by_method[name] for name in ("none", "lora", "denselora"))
+    chances = [part.chance for part in base.benchmarks.values()]
+    return (
+        f"DenseLoRA r={dense.method.r} answers {_percent(dense)} % of the questions with "
+        f"{dense.method.trainable:,} trained parameters, LoRA r={lora.method.r} {_percent(lora)} % "
+        f"with {lora.method.trainable:,}; the base, made to choose, {_percent(base)} %, guessing "
+        f"gives {100 * sum(chances) / len(chances):.1f} %."
+    )
+
+
+def _percent(record: Record) -> str:
+    return f"{100 * record.average.accuracy:.1f}"
