@@ -108,3 +108,9 @@ def test_a_card_that_somebody_wrote_stays(tmp_path, record, text):
     (tmp_path / "README.md").write_text(text)
     add_results(tmp_path, trained(), record)
     assert (tmp_path / "README.md").read_text() == text
+
+
+def test_what_a_config_says_is_text_in_the_card(record):
+    one = trained("data.label='[x](y) <b>'", "model.label='*b*'")
+    text = model_card(one, results_of(record)).partition("\n---\n")[2]
+    assert r"[x\](y) \<b>" in text and "# DenseLoRA r=16 on \\*b\\*\n" in text

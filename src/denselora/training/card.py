@@ -1,5 +1,6 @@
 """The model card of an adapter's folder: what the adapter is, how it was made, how well it does."""
 
+import json
 import os
 import shlex
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from denselora.files import write_text
 from denselora.results.inventory import training_options
 from denselora.results.record import Record
 from denselora.training.run_folder import Trained
+from denselora.typeset import markdown, markdown_row
 
 CARD = "README.md"
 
@@ -120,7 +122,7 @@ def model_card(trained: Trained, results: Sequence[EvalResult] = ()) -> str:
         eval_results=list(results) or None,
     )
     sections = [
-        f"# {name}",
+        f"# {markdown(name)}",
         f"{_what(trained)} It was trained by the DenseLoRA project, a working implementation of "
         "[DenseLoRA](https://aclanthology.org/2025.acl-long.503/) (ACL 2025) for PEFT.",
         f"    {EQUATIONS.get(method.name, method.label)}",
@@ -142,10 +144,11 @@ def model_card(trained: Trained, results: Sequence[EvalResult] = ()) -> str:
 def _what(trained: Trained) -> str:
     method, config = trained.method, trained.config
     if method.name == "full":
-        return f"All {method.trainable:,} weights of {config['model']['label']}, fine-tuned."
+        label = markdown(config["model"]["label"])
+        return f"All {method.trainable:,} weights of {label}, fine-tuned."
     return (
         f"{method.trainable:,} trained parameters ({method.trainable_percent:.4g} % of base and "
-        f"adapter) in {', '.join(method.target_modules)}, rank {method.r}"
+        f"adapter) in {markdown(', '.join(method.target_modules))}, rank {method.r}"
         + (f", α = {method.alpha:g}." if method.alpha else ".")
     )
 
@@ -172,7 +175,7 @@ def _use(trained: Trained) -> str:
         code = 'model = AutoModelForCausalLM.from_pretrained("FOLDER")'
     else:
         code = (
-            f'base = AutoModelForCausalLM.from_pretrained("{path}")\n'
+            f"base = AutoModelForCausalLM.from_pretrained({json.dumps(path)})\n"
             'model = PeftModel.from_pretrained(base, "FOLDER")'
         )
     imports = ["from transformers import AutoModelForCausalLM"]
@@ -210,8 +213,8 @@ def _made(trained: Trained) -> str:
         f"With {versions}",
     ]
     if training.collapsed:
-        lines.insert(0, f"**The run collapsed: {training.collapsed}**")
-    made = "\n".join(f"- {line}" for line in lines)
+        lines.insert(0, f"The run collapsed: {training.collapsed}")
+    made = "\n".join(f"- {markdown(line)}" for line in lines)
     return made + (f"\n\n```\npython scripts/train.py {command}\n```" if command else "")
 
 
@@ -221,17 +224,20 @@ def _table(results: Sequence[EvalResult]) -> str:
     values = {(one.dataset_name, one.metric_name): one.metric_value for one in results}
     lines = [["", *ways], ["---", *(["--:"] * len(ways))]]
     lines += [
-        [row, *(f"{values[row, way]:.1f}" if (row, way) in values else "–" for way in ways)]
+        [
+            markdown(row),
+            *(f"{values[row, way]:.1f}" if (row, way) in values else "–" for way in ways),
+        ]
         for row in rows
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if results else ""
+    return "\n".join(map(markdown_row, lines)) if results else ""
 
 
 def _licence(trained: Trained) -> str:
     path = trained.config["model"]["path"]
-    known = LICENCES.get(path)
+    known, base = LICENCES.get(path), markdown(path)
     return (
-        f"As its base, {path}: {known}." if known else f"The licence of its base, {path}, holds."
+        f"As its base, {base}: {known}." if known else f"The licence of its base, {base}, holds."
     ) + " The training data has licences of its own, which data/README.md of the project lists."
 
 
