@@ -17,7 +17,7 @@ def main(cfg: DictConfig) -> None:
     with load_respondent(cfg, list(HydraConfig.get().overrides.task)) as (_, respondent):
         if sys.stdin.isatty():
             print("A question per line, \\n for a line break; end with Ctrl-D.", flush=True)
-        for row in read_questions(sys.stdin):
+        for row in read_questions(sys.stdin.buffer):
             print_answer(ask(respondent, row, cfg.options))
 
 

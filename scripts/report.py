@@ -10,7 +10,7 @@ from denselora.entry_point import entry_point
 @entry_point("report")
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
-    from denselora.results.predictions import check_predictions
+    from denselora.results.beside import check_files
     from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.report.page import REPORT, write_report
@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     check_writable(folder, "results_dir")
     records = read_records(folder)
     for record in records:
-        check_predictions(record)
+        check_files(record)
     print(write_report(records, read_published(PUBLISHED), folder / REPORT))
 
 

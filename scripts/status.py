@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from denselora.entry_point import errors_in_one_line
+from denselora.errors import UserError
 
 
 def main() -> None:
@@ -14,6 +15,8 @@ def main() -> None:
     from denselora.reproduce.states import STATES, all_states
 
     with errors_in_one_line():
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; give the runs_dir of reproduce.py")
         states = all_states(folder)
     for each in states:
         print(f"{each.state:9}{each.run}" + (f": {each.reason}" if each.reason else ""))

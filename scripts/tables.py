@@ -11,9 +11,9 @@ from denselora.entry_point import entry_point
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
     from denselora.results.artifact import log_files
+    from denselora.results.beside import check_files
     from denselora.results.figures import write_figures
     from denselora.results.inventory import write_inventory
-    from denselora.results.predictions import check_predictions
     from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
     folder = Path(cfg.results_dir)
     records = read_records(folder)
     for record in records:
-        check_predictions(record)
+        check_files(record)
     if cfg.trace:
         print(*trace(records, cfg.trace), sep="\n")
         return

@@ -21,6 +21,9 @@ from denselora.threads import wait_passively
 
 leave_out_noise()  # here, for the processes that a sweep's launcher starts import this as well
 
+# 128 + SIGINT, as shells have it
+INTERRUPTED = 130
+
 
 def entry_point(config_name: str, sweeps: bool = False) -> Callable:
     """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake.
@@ -66,7 +69,9 @@ def _task(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
 
 @contextmanager
 def errors_in_one_line():
-    """End the process on a UserError, or one of Hydra's, with a line on stderr and an exit code."""
+    """End the process with a line on stderr and an exit code on a UserError, one of Hydra's, a file
+    that the system refuses, or Ctrl-C.
+    """
     try:
         yield
     except UserError as error:
@@ -76,6 +81,14 @@ def errors_in_one_line():
         if isinstance(error, MissingConfigException) and "'hydra/" in message:
             message = f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
         _stop(message)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _stop(f"{error.filename}: {error.strerror}; fix that and run again")
+    except KeyboardInterrupt as error:
+        message = str(error) or "interrupted; what is done is kept, run the same command again"
+        print(f"\n{message}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def _stop(message: str, code: int = 2) -> None:

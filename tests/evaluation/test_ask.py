@@ -25,23 +25,62 @@ def test_options_may_be_given_or_absent(respondent):
 
 
 def test_questions_are_lines_rows_or_a_whole_file():
-    lines = ["Is it?\\nSay.\n", "\n", '{"instruction": "So?", "input": "x"}\n']
+    lines = [b"Is it?\\nSay.\n", b"\n", b'{"instruction": "So?", "input": "x", "answer": 3}\n']
     asked = [(row["instruction"], row["input"]) for row in read_questions(lines)]
     assert asked == [("Is it?\nSay.", ""), ("So?", "x")]
-    whole = ["[\n", '{"instruction": "A"},\n', '{"instruction": "B"}]\n']
+    whole = [b"[\n", b'{"instruction": "A"},\n', b'{"instruction": "B"}]\n']
     assert [row["instruction"] for row in read_questions(whole)] == ["A", "B"]
+    over_lines = [
+        b"{\n",
+        b'"instruction": "A"}\n',
+        b'{"instruction": "B"}\n',
+        b'[{"instruction":"C"}]',
+    ]
+    assert [row["instruction"] for row in read_questions(over_lines)] == ["A", "B", "C"]
 
 
-@pytest.mark.parametrize("line", ['{"instruction": ', '{"question": "x"}', "[1]"])
-def test_bad_lines_are_named(line):
-    with pytest.raises(UserError, match="line 2"):
-        list(read_questions(["fine\n", line]))
+def test_a_row_is_asked_before_the_next_line_comes():
+    def lines():
+        yield b'{"instruction": "A"}\n'
+        raise AssertionError("waited for the next")
+
+    assert next(read_questions(lines()))["instruction"] == "A"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b'{"instruction": ', "malformed JSON"),
+        (b'{"question": "x"}', "without an instruction"),
+        (b"[1]", "without an instruction"),
+        (b'{"instruction": "x", "input": null}', "'input' is null"),
+        (b'{"instruction": 5}', "'instruction' is a number"),
+        ("é".encode("latin-1"), "not UTF-8"),
+        ('{"instruction": "é"}'.encode("utf-16"), "UTF-16"),
+        (b'\xef\xbb\xbf{"instruction": "A"}', "byte order mark"),
+        (b'{"instruction": "A"}\n{"instruction": }', "malformed"),
+        (b'[{"instruction": "A"}', "malformed"),
+    ],
+)
+def test_bad_lines_are_named(line, says):
+    with pytest.raises(UserError, match=f"standard input, line [23]: .*{says}") as error:
+        list(read_questions([b"fine\n", *line.splitlines(keepends=True)]))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("row", ['{"instruction": "So?"}', '[{"instruction": "So?"}]'])
+def test_a_row_without_gold_or_answer_format_is_answered(respondent, row):
+    (question,) = read_questions([row.encode()])
+    answer = ask(respondent, question)
+    assert answer.parsed is None or answer.parsed in answer.text
+    assert "None" not in answer.prompt
 
 
 def test_piped_questions_are_answered(script, base_folder, monkeypatch):
     import io
 
-    monkeypatch.setattr("sys.stdin", io.StringIO("Yes? Answer format: true/false\n"))
+    piped = io.TextIOWrapper(io.BytesIO(b"Yes? Answer format: true/false\n"))
+    monkeypatch.setattr("sys.stdin", piped)
     code, out, err = script("ask", f"model.path={base_folder}")
     assert code == 0, err
     assert "### Response:" in out and "probability of each option" in out

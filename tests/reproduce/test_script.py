@@ -38,15 +38,25 @@ def test_a_script_that_fails_is_a_users_mistake(write, end):
         run_script("a.py")
 
 
-def test_a_signal_reaches_the_script_and_ends_with_75(write):
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGINT"])
+def test_a_signal_reaches_the_script_and_ends_with_75(write, sent):
     write(
         "import os, signal, sys, time\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))\n"
-        f"os.kill({os.getpid()}, signal.SIGTERM)\n"
+        f"os.kill({os.getpid()}, signal.{sent})\n"
         "time.sleep(60)\n"
     )
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(signal.Signals[sent])
     with pytest.raises(SystemExit) as stopped:
         run_script("a.py")
     assert stopped.value.code == 75
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.Signals[sent]) is before
+
+
+@pytest.mark.parametrize("end", ["sys.exit(130)", "raise KeyboardInterrupt"])
+def test_a_script_that_ctrl_c_has_ended_is_stopped(write, end, capfd):
+    write(f"import sys\n{end}")
+    with pytest.raises(SystemExit) as stopped:
+        run_script("a.py")
+    assert stopped.value.code == 75
+    assert "the same command goes on from here" in capfd.readouterr().out

@@ -182,6 +182,36 @@ def test_a_run_whose_base_has_changed_is_not_continued(own_inputs):
         resume(own_inputs)
 
 
+DAMAGE = {
+    "state.pt": lambda file: file.write_bytes(file.read_bytes()[:-200]),
+    "adapter_model.safetensors": lambda file: file.write_bytes(b"<html>"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_newest_checkpoint_is_named_and_the_older_one_continued(
+    own_inputs, whole_run, capsys, name
+):
+    checkpoints = own_inputs.parent / "run/checkpoints"
+    DAMAGE[name](checkpoints / "step-000003" / name)
+    run = resume(own_inputs)
+    shown = capsys.readouterr().out
+    (line,) = [line for line in shown.splitlines() if "going on from" in line]
+    assert f"step-000003/{name}: " in line and line.endswith("/step-000002")
+    assert "continuing after step 2" in shown
+    assert adapter_bytes(run) == adapter_bytes(whole_run) and metrics(run) == metrics(whole_run)
+    assert (checkpoints / "step-000003.damaged").is_dir()
+
+
+def test_a_state_that_does_not_fit_the_run_is_one_line(own_inputs):
+    file = own_inputs.parent / "run/checkpoints/step-000003/state.pt"
+    state = torch.load(file)
+    state["optimizer"]["param_groups"] = []
+    torch.save(state, file)
+    with pytest.raises(UserError, match=r"step-000003: its state doesn't fit the run .*; restore"):
+        resume(own_inputs)
+
+
 def test_a_checkpoint_of_an_earlier_version_without_inputs_is_continued(own_inputs, whole_run):
     state = own_inputs.parent / "run/checkpoints/step-000003/state.pt"
     saved = torch.load(state)
@@ -196,7 +226,7 @@ def test_finished_run_is_left_alone_on_resume(whole_run, inputs, monkeypatch):
     assert found == whole_run / "adapter"
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_signalled_and_resumed_equals_never_stopped(start, whole_run, monkeypatch, sent, tmp_path):
     at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), sent))
     with pytest.raises(Stopped) as stopped:

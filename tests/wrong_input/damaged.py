@@ -1,56 +1,26 @@
-"""Files that are cut short, of another kind, in another encoding, or not files at all."""
+"""Models, adapters and runs: files cut short, of another kind or encoding, or not files at all."""
 
-import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from tests.wrong_input.case import Case, Given, case, copy_of, files
-
-LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 16060522240\n"
-HTML = b"<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"
-
-
-def cut(file: Path) -> None:
-    content = file.read_bytes()
-    file.write_bytes(content[: len(content) * 2 // 3])
-
-
-def utf_16(file: Path) -> None:
-    file.write_bytes(file.read_text().encode("utf-16"))
-
-
-def byte_order_mark(file: Path) -> None:
-    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
-
-
-def latin_1(file: Path) -> None:
-    file.write_bytes(b'{"a": "\xe9"}')
-
-
-def pipe(file: Path) -> None:
-    file.unlink()
-    os.mkfifo(file)
-
-
-def folder(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
-
-
-def pickle(file: Path) -> None:
-    torch.save({"weight": torch.ones(2)}, file)
-
-
-def holding(content: bytes) -> Callable[[Path], object]:
-    return lambda file: file.write_bytes(content)
-
-
-empty, pointer, page = holding(b""), holding(LFS), holding(HTML)
-a_list, a_text, nonsense = holding(b"[]"), holding(b'"text"'), holding(b"\x00\x01\xff\xfe" * 9)
+from tests.wrong_input.case import Case, Given, case, copy_of
+from tests.wrong_input.spoil import (
+    a_list,
+    byte_order_mark,
+    cut,
+    edited,
+    empty,
+    folder,
+    latin_1,
+    nonsense,
+    page,
+    pickle,
+    pipe,
+    pointer,
+    spoilt,
+    utf_16,
+)
 
 TEXT = {
     cut: "malformed",
@@ -66,10 +36,6 @@ TEXT = {
 }
 BINARY = {cut: "cut off", nonsense: "", empty: "empty", pointer: "git lfs pull", page: "HTML",
           pipe: "pipe", folder: "a folder", pickle: "a pickle"}  # fmt: skip
-
-
-def spoilt(place: str, name: str, spoil: Callable[[Path], object]) -> Given:
-    return copy_of(place, lambda here: spoil(here / name))
 
 
 def each(words: str, place: str, name: str, kinds: dict[Callable, str]) -> list[Case]:
@@ -88,24 +54,12 @@ def without_checkpoints_but(how: Callable[[Path], object], name: str) -> Given:
     return copy_of("run", change)
 
 
-def edited(place: str, name: str, **changes: object) -> Given:
-    """A JSON file of a folder with other values; ... takes a key out."""
-
-    def change(here: Path) -> None:
-        content = json.loads((here / name).read_text()) | changes
-        kept = {key: value for key, value in content.items() if value is not ...}
-        (here / name).write_text(json.dumps(kept))
-
-    return copy_of(place, change)
-
-
 RESUME = "train output_dir=run resume=true adapter.r=2 trainer.max_steps=2 trainer.save_steps=1"
 EVALUATE = "evaluate adapter_path=run/adapter"
 ADAPTER = "adapter/adapter_config.json"
 STATE, WEIGHTS = "checkpoints/step-000002/state.pt", "adapter_model.safetensors"
 
 CASES = [
-    case("train data.path=rows", "rows/train.json", given=files({"rows/train.json": ""})),
     case(
         "train model.path=model",
         "model.path=model",

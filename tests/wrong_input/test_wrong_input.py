@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import write_data, write_model
-from tests.wrong_input import damaged, options, pairs, sharing
+from tests.wrong_input import damaged, kept, options, pairs, rows, sharing
 from tests.wrong_input.case import Case
 from tests.wrong_input.interpreter import Interpreter
 
-CASES = [*options.CASES, *damaged.CASES, *pairs.CASES, *sharing.CASES]
+TOPICS = (options, damaged, kept, rows, pairs, sharing)
+CASES = [case for topic in TOPICS for case in topic.CASES]
 
 
 @pytest.fixture(scope="module")

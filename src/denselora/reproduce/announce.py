@@ -47,6 +47,8 @@ class Announce(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table and write tables, figures and the report anew."""
+        if not Path(config.results_dir).is_dir():  # no run has got so far
+            return
         with errors_in_one_line():
             print_table(read_records(config.results_dir))
             tracker = "wandb" if config.tracker == "wandb" else "null"

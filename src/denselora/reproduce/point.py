@@ -87,7 +87,7 @@ class Point:
                 except UserError as error:
                     note("failed", str(error))
                     raise
-                except SystemExit:
+                except (SystemExit, KeyboardInterrupt):
                     note("stopped")
                     raise
                 note("done")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from denselora.entry_point import INTERRUPTED
 from denselora.errors import UserError
 from denselora.training.signals import STOPPED
 
@@ -33,19 +34,22 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
     pid, wait = start(command, variables)
 
     def pass_on(number: int, _frame) -> None:
+        # a terminal has sent its Ctrl-C to the script, too, and a second would end it unsaved
+        if number == signal.SIGINT:
+            number = signal.SIGTERM
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
 
     before = {}
     if threading.current_thread() is threading.main_thread():
-        for number in SIGNALS:
+        for number in (*SIGNALS, signal.SIGINT):
             before[number] = signal.signal(number, pass_on)
     try:
         code = wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if code in (STOPPED, -signal.SIGTERM, -signal.SIGUSR1):
+    if code in (STOPPED, INTERRUPTED, *(-number for number in (*SIGNALS, signal.SIGINT))):
         print("stopped; the same command goes on from here", flush=True)
         raise SystemExit(STOPPED)
     if code:
@@ -83,4 +87,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(variables)
     sys.argv = command
-    runpy.run_path(command[0], run_name="__main__")
+    try:
+        runpy.run_path(command[0], run_name="__main__")
+    except KeyboardInterrupt:  # before the script had got as far as to answer it
+        sys.exit(INTERRUPTED)

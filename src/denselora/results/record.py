@@ -341,7 +341,12 @@ def read_record(path: str | Path) -> Record:
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """All records of a results folder, `runs/<run id>/record.json`, by run id."""
+    """All records of a results folder, `runs/<run id>/record.json`, by run id.
+
+    Raises `UserError` if there is no such folder, or as `read_record` does.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(f"results_dir={folder}: no such folder; give one with runs/ in it")
     # what begins with a dot is being published just now
     return [read_record(path) for path in sorted(Path(folder).glob(f"runs/[!.]*/{RECORD}"))]
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from denselora.errors import UserError, first_line
 from denselora.files import read_lines
-from denselora.readers import check_file
+from denselora.readers import read_head
 
 PARQUET = ".parquet"
 LEVEL = 19  # zstd's; these files are written once
@@ -45,7 +45,7 @@ def read_parquet(file: Path, needed: Sequence[str]) -> pa.Table:
     """The table in a Parquet file. Raises `UserError`, naming the file, if it is damaged or lacks
     one of the columns needed."""
     fix = "restore it, or evaluate again"
-    check_file(file, fix)
+    read_head(file, fix)
     try:
         # one thread: these files are small, and there may be thousands
         table = pq.ParquetFile(file).read(use_threads=False)

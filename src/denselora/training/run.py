@@ -58,7 +58,8 @@ def train(cfg: DictConfig) -> Path | None:
     change.npz (how far each matrix moved).
 
     Raises UserError for a mistake in config or data, before anything is written; Diverged when
-    loss or gradient stays non-finite; Stopped (exit code 75) once saved after SIGTERM or SIGUSR1.
+    loss or gradient stays non-finite; Stopped (exit code 75) once saved after SIGTERM,
+    SIGUSR1 or Ctrl-C.
     """
     # 1. Check all that can be checked without loading anything, and note the code that runs.
     provenance.git_state()
@@ -237,7 +238,8 @@ def _fine_tune(
     except Diverged as error:
         raise outcome.diverged(error, checkpoints.latest(progress.good_up_to)) from error
     if stopped:
-        raise Stopped(progress.step, folder.path, accelerator.is_main_process)
+        then = f"continue with resume=true in {folder.path}"
+        raise Stopped(progress.step, then, accelerator.is_main_process)
 
     # 8. The adapter folder, whole or not at all.
     chosen = progress.best_step if settings.checkpoint == "best" else progress.step

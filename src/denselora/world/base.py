@@ -135,7 +135,7 @@ def pretrain(
     Goes on from the newest checkpoint there. Returns what the card says: parameters, steps,
     documents, tokens, seconds, and the loss in nats over the last fiftieth of the steps.
 
-    Raises Stopped once saved after SIGTERM or SIGUSR1.
+    Raises Stopped once saved after SIGTERM, SIGUSR1 or Ctrl-C.
     """
     check_environment()
     accelerator = Accelerator(cpu=True)
@@ -195,7 +195,7 @@ def pretrain(
             asked_to_stop=stop,
         )
         if loop.run():
-            raise Stopped(state.progress.step, folder, report=True)
+            raise Stopped(state.progress.step, "the same command goes on from there", report=True)
     last = losses[-max(1, steps // 50) :]
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
