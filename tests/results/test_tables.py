@@ -248,7 +248,7 @@ def test_script_reports_a_bad_record_in_one_line_and_writes_nothing(results):
     ("content", "message"),
     [
         (lambda file: file.read_bytes()[:-20], "damaged or not Parquet"),
-        (lambda file: b"", "damaged or not Parquet"),
+        (lambda file: b"", "empty; restore it"),
         (lambda file: b"\xff\xfe", "damaged or not Parquet"),
     ],
 )
