@@ -1,8 +1,8 @@
 /** Loss by optimizer step of some runs: running lines, and dots for validation. Drag to zoom. */
 function curves(runs, heading) {
-  const with_ = runs.filter((run) => run.losses);
-  if (!with_.length) return null;
-  const steps = [...new Set(with_.flatMap((run) => [
+  const shownRuns = runs.filter((run) => run.losses);
+  if (!shownRuns.length) return null;
+  const steps = [...new Set(shownRuns.flatMap((run) => [
     ...run.losses.steps, ...run.losses.validation.map(([step]) => step)]))].sort((a, b) => a - b);
   const place = new Map(steps.map((step, number) => [step, number]));
   const column = (pairs) => {
@@ -12,11 +12,11 @@ function curves(runs, heading) {
   };
   const data = [steps];
   const names = [];
-  for (const run of with_) {
+  for (const run of shownRuns) {
     const means = runningMean(run.losses.loss_nats);
     data.push(column(run.losses.steps.map((step, number) => [step, means[number]])));
     names.push({ name: title(run), run });
-    if (with_.length === 1) {
+    if (shownRuns.length === 1) {
       data.push(column(run.losses.steps.map((step, number) => [step, run.losses.loss_nats[number]])));
       names.push({ name: "loss", run, thin: true });
     }
@@ -27,13 +27,13 @@ function curves(runs, heading) {
   }
   const holder = drawn("", (width) => {
     const plot = h("div");
-    new uPlot(options(names, with_, width), data, plot);
+    new uPlot(options(names, shownRuns, width), data, plot);
     return plot;
   });
-  const every = [...new Set(with_.map((run) => run.losses.every))];
+  const every = [...new Set(shownRuns.map((run) => run.losses.every))];
   return h("figure", {}, h("h3", {}, heading), holder, h("figcaption", {},
     "Nats a token, by optimizer step. Lines: running mean over a twentieth of the run. "
-    + (with_.length === 1 ? `Thin: ${every[0] > 1 ? `means over ${every[0]} steps` : "each step"}. ` : "")
+    + (shownRuns.length === 1 ? `Thin: ${every[0] > 1 ? `means over ${every[0]} steps` : "each step"}. ` : "")
     + "Dots: validation. Drag to look closer, double-click for all; a click on a name hides its run."));
 }
 
@@ -83,16 +83,17 @@ function options(names, runs, width) {
 /** 1, 2 and 5 times powers of ten. */
 const roundOnes = (_, ticks) => ticks.map((tick) => (/^[125]/.test(tick.toExponential()) ? tick : null));
 
-/** A method's own colour; of several runs of one method the second is drawn in ink. */
+/** A method's own colour; of several runs of one method the others are drawn as text is. */
 function lineColours(runs) {
   const isDark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const ink = getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
-  const used = new Set();
+  const style = getComputedStyle(document.documentElement);
+  const [ink, soft] = ["--ink", "--soft"].map((name) => style.getPropertyValue(name).trim());
+  const used = [];
   return new Map(runs.map((run) => {
     const own = rowOf(run).colour;
-    const colour = used.has(own) ? ink : isDark ? lighter(own) : own;
-    used.add(own);
-    return [run.id, colour];
+    const before = used.filter((colour) => colour === own).length;
+    used.push(own);
+    return [run.id, [isDark ? lighter(own) : own, ink, soft][before] ?? soft];
   }));
 }
 

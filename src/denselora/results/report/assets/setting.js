@@ -39,7 +39,7 @@ function setting(b, r, benchmark) {
       { name: "Compare", cell: chooser },
     ], runs),
     h("p", { class: "notes" }, "McNemar: in brackets, rows that only this run has right, and rows that only LoRA has."),
-    curves(runs.length > 2 ? runs.slice(0, 2) : runs, runs.length > 2 ? "Training loss, first two seeds" : "Training loss"),
+    curves(runs.slice(0, 3), runs.length > 3 ? "Training loss, first three seeds" : "Training loss"),
   ];
 }
 

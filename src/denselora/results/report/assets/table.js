@@ -11,7 +11,7 @@ function table(columns, rows, { sort = null, descending = false, empty = "nothin
   const head = h("tr");
   const body = h("tbody");
   const more = h("div", { class: "more" });
-  const whole_ = h("div", { class: "scroll" },
+  const holder = h("div", { class: "scroll" },
     h("table", {}, h("thead", {}, head), body), more);
 
   function sortBy(column) {
@@ -49,7 +49,7 @@ function table(columns, rows, { sort = null, descending = false, empty = "nothin
   }
 
   draw();
-  return whole_;
+  return holder;
 }
 
 /** Rows sorted by a value; those without one stay at the end, equals in their order. */
