@@ -23,3 +23,35 @@ def test_peft_knows_the_method_though_it_was_imported_later():
 
 def test_import_alone_is_quick_because_it_leaves_torch_out():
     run("import sys, denselora; assert not {'torch', 'transformers', 'peft'} & set(sys.modules)")
+
+
+# what `pip install denselora` alone doesn't bring
+EXTRAS = [
+    *("datasets", "wandb", "gguf", "matplotlib", "PIL", "pandas", "pyarrow", "statsmodels"),
+    *("hydra", "omegaconf", "rich", "loky", "bitsandbytes"),
+]
+
+
+def test_the_method_needs_no_more_than_its_own_dependencies(tmp_path):
+    run(
+        f"""
+import sys
+for name in {EXTRAS}:
+    sys.modules[name] = None
+import denselora, torch
+from peft import PeftModel, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+def base():
+    torch.manual_seed(0)
+    sizes = dict(vocab_size=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2)
+    return LlamaForCausalLM(LlamaConfig(num_attention_heads=2, num_key_value_heads=1, **sizes))
+
+targets = ["q_proj", "up_proj"]
+model = get_peft_model(base(), denselora.DenseLoraConfig(r=4, target_modules=targets))
+ids = torch.arange(8)[None]
+model(input_ids=ids, labels=ids).loss.backward()
+model.save_pretrained({str(tmp_path)!r})
+PeftModel.from_pretrained(base(), {str(tmp_path)!r})
+"""
+    )
