@@ -80,8 +80,11 @@ function options(names, runs, width) {
   };
 }
 
-/** 1, 2 and 5 times powers of ten. */
-const roundOnes = (_, ticks) => ticks.map((tick) => (/^[125]/.test(tick.toExponential()) ? tick : null));
+/** 1, 2 and 5 times powers of ten; all where those would be too few. */
+function roundOnes(_, ticks) {
+  const round = ticks.map((tick) => (/^[125]/.test(tick.toExponential()) ? tick : null));
+  return round.filter((tick) => tick !== null).length > 2 ? round : ticks;
+}
 
 /** A method's own colour; of several runs of one method the others are drawn as text is. */
 function lineColours(runs) {

@@ -108,7 +108,7 @@ function bestOf(block, rows) {
   const judged = new Set([...Object.values(block.benchmarks), "Average"]);
   return block.columns.map((name, place) => {
     const values = rows.map((row) => numberIn(row.cells[place])).filter((value) => value !== null);
-    return judged.has(name) && values.length > 1 ? Math.max(...values) : null;
+    return judged.has(name) && new Set(values).size > 1 ? Math.max(...values) : null;
   });
 }
 
