@@ -6,9 +6,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.evaluation.options import Ask
 
 
-@entry_point("ask")
+@entry_point("ask", Ask)
 def main(cfg: DictConfig) -> None:
     from denselora.evaluation.ask import ask, read_questions
     from denselora.evaluation.respondent import load_respondent

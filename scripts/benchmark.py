@@ -4,9 +4,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.speed.options import Benchmark
 
 
-@entry_point("benchmark")
+@entry_point("benchmark", Benchmark)
 def main(cfg: DictConfig) -> None:
     from denselora.speed.run import run
 

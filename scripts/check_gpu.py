@@ -5,9 +5,10 @@ import sys
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.speed.options import CheckGpu
 
 
-@entry_point("check_gpu")
+@entry_point("check_gpu", CheckGpu)
 def main(cfg: DictConfig) -> None:
     from denselora.speed.check.run import run
 

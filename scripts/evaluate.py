@@ -4,9 +4,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.evaluation.options import Evaluate
 
 
-@entry_point("evaluate")
+@entry_point("evaluate", Evaluate)
 def main(cfg: DictConfig) -> None:
     from denselora.errors import UserError
     from denselora.evaluation.show import print_counts

@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.world.options import MakeMini
 
 
-@entry_point("make_mini")
+@entry_point("make_mini", MakeMini)
 def main(cfg: DictConfig) -> None:
     from denselora.world.folder import make_mini
 

@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.evaluation.options import Recount
 
 
-@entry_point("recount")
+@entry_point("recount", Recount)
 def main(cfg: DictConfig) -> None:
     from denselora.evaluation.recount import compare, recount_folder, recount_without_overlap
     from denselora.evaluation.show import print_agreement, print_counts

@@ -5,9 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.results.options import Report
 
 
-@entry_point("report")
+@entry_point("report", Report)
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
     from denselora.results.beside import check_files

@@ -4,9 +4,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.reproduce.options import Reproduce
 
 
-@entry_point("reproduce", sweeps=True)
+@entry_point("reproduce", Reproduce, sweeps=True)
 def main(cfg: DictConfig) -> float | None:
     from denselora.reproduce.point import Point
 

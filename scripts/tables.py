@@ -5,9 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.results.options import Tables
 
 
-@entry_point("tables")
+@entry_point("tables", Tables)
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
     from denselora.results.artifact import log_files
@@ -33,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     page = write_inventory(records, folder)
     print(*tables, *figures, page, *(f"no figure {line}" for line in left_out), sep="\n")
     if cfg.tracker:
-        log_files(cfg.tracker, folder, [*tables, *figures])
+        log_files(folder, [*tables, *figures])
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.training.options import Train
 
 
-@entry_point("train")
+@entry_point("train", Train)
 def main(cfg: DictConfig) -> None:
     from denselora.training.run import train
 

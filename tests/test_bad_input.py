@@ -1,7 +1,6 @@
 """Each mistake ends in one line that names it, exit code 2, and nothing written."""
 
 import json
-import re
 import shutil
 
 import pytest
@@ -77,7 +76,7 @@ def test_an_unknown_benchmark(evaluate):
 
 @pytest.mark.parametrize("group", ["model", "data", "protocol", "adapter"])
 def test_a_name_that_leads_out_of_the_folder(train, evaluate, group):
-    message = f"error: {group}.name='../../x': becomes part of a path"
+    message = f"error: {group}.name=../../x: becomes part of a path"
     assert message in train(f"{group}.name=../../x")
     if group != "adapter":
         assert message in evaluate(f"{group}.name=../../x")
@@ -109,11 +108,11 @@ def test_modules_or_layers_that_match_nothing(train, field, value, named):
 @pytest.mark.parametrize("adapter", ["denselora", "lora"])
 def test_a_rank_below_one(train, adapter, r):
     message = train(f"adapter={adapter}", f"adapter.r={r}")
-    assert re.search(rf"error: adapter={adapter}: `?r`? .*positive integer.* {r}$", message)
+    assert message == f"error: adapter.r={r}: give a whole number from 1 to 16384"
 
 
 def test_a_rank_that_is_no_number(train):
-    assert "adapter.r=x: give a number" in train("adapter=lora", "adapter.r=x")
+    assert "adapter.r=x: give a whole number" in train("adapter=lora", "adapter.r=x")
 
 
 def test_a_missing_adapter_folder(evaluate, tmp_path):
@@ -150,7 +149,7 @@ def test_nothing_to_train(train):
 
 def test_an_unknown_option_or_choice(train):
     assert "trainer.steps" in train("trainer.steps=3")
-    assert "adapter/prompt_tuning" in train("adapter=prompt_tuning")
+    assert "adapter=prompt_tuning" in train("adapter=prompt_tuning")
 
 
 def test_a_batch_that_does_not_divide(train):

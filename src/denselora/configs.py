@@ -8,7 +8,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-OmegaConf.register_new_resolver("times", lambda a, b: a * b, replace=True)
+# of what isn't a number nothing is made: the option itself is then refused
+OmegaConf.register_new_resolver(
+    "times",
+    lambda a, b: a * b if isinstance(a, int | float) and isinstance(b, int | float) else None,
+    replace=True,
+)
 # ${of:name,{name: value, ...},other}: the table's value for the name, or the other value
 OmegaConf.register_new_resolver(
     "of", lambda name, table, other: table.get(name, other), replace=True

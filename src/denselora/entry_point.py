@@ -1,4 +1,4 @@
-"""How a script starts: Hydra composes its config, and a user's mistake ends it in one line."""
+"""How a script starts: its options are composed and checked, and a mistake ends it in one line."""
 
 import functools
 import os
@@ -9,13 +9,14 @@ from contextlib import contextmanager
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-import denselora.configs  # noqa: F401  (what the configs are resolved with)
+from denselora.command_line import explained, readable
 from denselora.errors import UserError
+from denselora.options import accepted
 from denselora.screen import leave_out_noise
 from denselora.threads import wait_passively
 
@@ -25,10 +26,11 @@ leave_out_noise()  # here, for the processes that a sweep's launcher starts impo
 INTERRUPTED = 130
 
 
-def entry_point(config_name: str, sweeps: bool = False) -> Callable:
+def entry_point(config_name: str, options: type, sweeps: bool = False) -> Callable:
     """Decorate a script's `main(cfg)`: exit code 2 and one line on stderr for a user's mistake.
 
-    sweeps: take lists of values without --multirun.
+    options: declares what the config may hold, see `options.accepted`. sweeps: take lists of values
+    without --multirun.
     """
 
     def decorate(main: Callable[[DictConfig], None]) -> Callable[[], None]:
@@ -38,31 +40,31 @@ def entry_point(config_name: str, sweeps: bool = False) -> Callable:
             # Hydra then raises instead of printing and exiting with 1
             os.environ["HYDRA_FULL_ERROR"] = "1"
             if sweeps and not any(argument.startswith("-") for argument in sys.argv[1:]):
-                # where a name is misspelt Hydra doesn't get as far as hydra.mode in the config: its
-                # message would be about the lists
                 sys.argv.append("--multirun")
+            several = any(argument in ("-m", "--multirun") for argument in sys.argv)
             composed = hydra.main(
                 version_base="1.3", config_path="../configs", config_name=config_name
             )
-            with errors_in_one_line():  # Hydra's own
-                composed(_task(main))()
+            with errors_in_one_line():
+                sys.argv[1:] = readable(sys.argv[1:], options, several)
+                composed(_task(main, options))()
 
         return run
 
     return decorate
 
 
-def _task(main: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
-    """main, whose errors end the process before Hydra adds to them; not in a sweep, where the other
-    runs go on.
+def _task(main: Callable[[DictConfig], None], options: type) -> Callable[[DictConfig], None]:
+    """main with checked options, whose errors end the process before Hydra adds to them; not in a
+    sweep, where the other runs go on.
     """
 
     @functools.wraps(main)
     def task(cfg: DictConfig):
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return main(cfg)
+            return main(accepted(cfg, options))
         with errors_in_one_line():
-            return main(cfg)
+            return main(accepted(cfg, options))
 
     return task
 
@@ -76,11 +78,10 @@ def errors_in_one_line():
         yield
     except UserError as error:
         _stop(str(error), error.exit_code)
-    except (HydraException, OmegaConfBaseException) as error:
-        message = re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip())
-        if isinstance(error, MissingConfigException) and "'hydra/" in message:
-            message = f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
-        _stop(message)
+    except HydraException as error:
+        _stop(explained(error))
+    except OmegaConfBaseException as error:
+        _stop(re.sub(r"\s*\n\s*", "; ", str(error).strip()))
     except OSError as error:
         if error.filename is None:
             raise

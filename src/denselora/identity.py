@@ -14,6 +14,8 @@ PLACE = ("output_dir", "resume", "tracker")
 SEEDS = ("seed", "seed_init", "seed_data")
 # whose names are parts of run ids and file names
 NAMED = ("model", "adapter", "data", "protocol")
+# bytes of a run id, to which an evaluation adds up to 40; 255 is what a file's name may have
+LONGEST = 200
 # options of a group that came later, with what runs before them did: no part of a run at that value
 LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
 
@@ -21,8 +23,8 @@ LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
 def run_id(config: dict[str, Any]) -> str:
     """`model-adapter-rN-data-protocol-sN-digest`: equal for the same run, whenever it is started.
 
-    config: resolved, here and in all of this file. Raises UserError for a part that isn't a name:
-    the id becomes a folder's.
+    config: resolved, here and in all of this file. Raises UserError for a part that isn't a name,
+    or too long a whole: the id becomes a folder's name.
     """
     for group in NAMED:
         check_name(f"{group}.name", config[group]["name"])
@@ -39,7 +41,9 @@ def run_id(config: dict[str, Any]) -> str:
         f"s{config['seed']}",
         digest,
     ]
-    return "-".join(part for part in parts if part)
+    run = "-".join(part for part in parts if part)
+    check_length(run)
+    return run
 
 
 def is_name(name: Any) -> bool:
@@ -56,6 +60,15 @@ def check_name(option: str, name: Any) -> None:
         raise UserError(
             f"{option}={str(name)!r}: becomes part of a path; give a name without separators, '..' "
             "or a dot at its start"
+        )
+
+
+def check_length(run: str, most: int = LONGEST) -> None:
+    """Raise UserError for a run id of more bytes than a folder's name has room for."""
+    if len(run.encode()) > most:
+        raise UserError(
+            f"{run}: longer than {most} bytes, and becomes a folder's name; shorten model.name, "
+            "adapter.name, data.name or protocol.name"
         )
 
 

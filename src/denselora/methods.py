@@ -45,9 +45,6 @@ def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:
 
     Raises UserError for an impossible value.
     """
-    for option in ("r", "alpha", "dropout"):
-        if isinstance(value := adapter.get(option), str):
-            raise UserError(f"adapter.{option}={value}: give a number")
     try:
         config = instantiate(adapter.peft, _convert_="all")
         if isinstance(config, partial):

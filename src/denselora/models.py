@@ -91,8 +91,6 @@ NEEDS_CODE = (
     "has, in a folder without auto_map"
 )
 INCOMPLETE = "model.path={} is not a complete model folder, get that file again"
-QUANTIZATIONS = ("nf4", "int8")
-PRECISIONS = ("auto", "bf16", "fp16", "fp32")
 
 
 def load_base(
@@ -108,9 +106,9 @@ def load_base(
 
     A hub's generation_config.json can switch sampling on (LLaMA-3's does), so it is replaced.
 
-    Raises UserError where there is no model, or its weights don't pass `loaded.check_model`.
+    Raises UserError where there is no model, its weights don't pass `loaded.check_model`, or there
+    is no such quantization.
     """
-    check_quantization(quantization)
     check_access(path)
     options = {}
     if quantization:
@@ -144,13 +142,9 @@ def _quantization_config(name: str, dtype: torch.dtype) -> BitsAndBytesConfig:
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
-    return BitsAndBytesConfig(load_in_8bit=True)
-
-
-def check_quantization(name: str | None) -> None:
-    """Raise UserError unless `load_base` takes it."""
-    if name is not None and name not in QUANTIZATIONS:
-        raise UserError(f"quantization={name}: use one of {', '.join(QUANTIZATIONS)}, or null")
+    if name == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    raise UserError(f"quantization={name}: use one of nf4, int8, or null")
 
 
 def precision(device: torch.device, wanted: str = "auto") -> torch.dtype:

@@ -7,33 +7,60 @@ go into every record, so that numbers made under different rules are never mixed
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from denselora.errors import UserError
+from denselora.fields import Count, Flag, Name, Text, options
+from denselora.options import checked
 
 LossReduction = Literal["micro_batch_mean", "token_mean"]
 Overlong = Literal["cut", "drop"]
 
 
 @dataclass(frozen=True)
+class Template(Text):
+    """A prompt with {instruction} and {input}; in training, {output} at its end."""
+
+    end: str = ""
+
+    def read(self, value: Any) -> str:
+        text = super().read(value)
+        try:
+            filled = text.format(instruction="", input="", output="")
+        except (KeyError, IndexError, ValueError):
+            filled = None
+        if (
+            filled is None
+            or not text.endswith(self.end)
+            or text.count("{output}") != bool(self.end)
+        ):
+            end = f", and {self.end} at its end" if self.end else ""
+            raise ValueError(f"has {{instruction}} and {{input}} as its only fields{end}; fix it")
+        return text
+
+
+Training = Annotated[str, Template(end="{output}")]
+Evaluation = Annotated[str, Template()]
+
+
+@options(kw_only=False)
 class Prompt:
     """Template strings with the fields {instruction}, {input} and, in training, {output}."""
 
-    train: str
-    train_with_input: str
-    evaluate: str
-    evaluate_with_input: str
+    train: Training
+    train_with_input: Training
+    evaluate: Evaluation
+    evaluate_with_input: Evaluation
 
 
-@dataclass(frozen=True)
+@options(kw_only=False)
 class Decoding:
     """Deterministic decoding: beams (1 = greedy) and the most tokens to make."""
 
-    num_beams: int
-    max_new_tokens: int
+    num_beams: Count
+    max_new_tokens: Count
 
 
-@dataclass(frozen=True)
+@options
 class Protocol:
     """Everything that decides a number besides model, adapter, data and seed.
 
@@ -45,46 +72,20 @@ class Protocol:
     whole_word_answers: an answer word counts only with a border on both sides.
     """
 
-    name: str
-    version: int
+    name: Name
+    version: Count
     prompt: Prompt
-    train_on_prompt: bool
+    train_on_prompt: Flag
     loss_reduction: LossReduction
-    cutoff: int
+    cutoff: Count
     overlong: Overlong
     decoding: Decoding
-    whole_word_answers: bool
+    whole_word_answers: Flag
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Protocol":
-        """Build from the resolved `protocol` config group; UserError on an impossible value."""
-        try:
-            protocol = cls(
-                **{
-                    **config,
-                    "prompt": Prompt(**config["prompt"]),
-                    "decoding": Decoding(**config["decoding"]),
-                }
-            )
-        except (TypeError, KeyError) as error:
-            raise UserError(
-                f"protocol: {error}; compare with configs/protocol/paper.yaml"
-            ) from None
-        for field, allowed in (
-            ("loss_reduction", get_args(LossReduction)),
-            ("overlong", get_args(Overlong)),
-        ):
-            value = getattr(protocol, field)
-            if value not in allowed:
-                raise UserError(f"protocol.{field}={value!r}: use one of {', '.join(allowed)}")
-        for field, value in (
-            ("cutoff", protocol.cutoff),
-            ("decoding.num_beams", protocol.decoding.num_beams),
-            ("decoding.max_new_tokens", protocol.decoding.max_new_tokens),
-        ):
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"protocol.{field}={value!r}: give a whole number above 0")
-        return protocol
+        """Build from the resolved `protocol` group; UserError on an unknown or impossible value."""
+        return checked(cls, config, "protocol")
 
     @property
     def hash(self) -> str:

@@ -71,7 +71,10 @@ def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folde
         ("model.path=/nowhere/at/all", "no such folder"),
         ("data.path=/nowhere/at/all", "no such file"),
         ("experiment=table9", "table9"),
-        ("experiment=table1/base,table1/vera trainer.learning_rat=1", "'learning_rat' is not"),
+        (
+            "experiment=table1/base,table1/vera trainer.learning_rat=1",
+            "nearest is trainer.learning_rate",
+        ),
         ("hydra/sweeper=ax", "pip install -e '.[sweeps]'"),
         ("tuned=true", "run experiment=learning_rate"),
     ],

@@ -1,6 +1,5 @@
 import pytest
 
-from denselora.errors import UserError
 from denselora.results.artifact import log_files
 
 
@@ -13,12 +12,7 @@ def test_tables_and_figures_are_logged_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path))
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables/commonsense.md").write_text("a table")
-    log_files("wandb", tmp_path, [tmp_path / "tables/commonsense.md"])
+    log_files(tmp_path, [tmp_path / "tables/commonsense.md"])
     wandb.teardown()
     (log,) = tmp_path.glob("wandb/offline-run-*/*.wandb")
     assert b"tables/commonsense.md" in log.read_bytes()
-
-
-def test_another_tracker_is_refused_by_name(tmp_path):
-    with pytest.raises(UserError, match="tracker=tensorboard: only wandb"):
-        log_files("tensorboard", tmp_path, [])

@@ -24,18 +24,9 @@ def subset(
     balanced: take from each kind of question in turn (see `kind`), as long as it has rows, instead
     of each as often as it occurs.
 
-    Raises UserError for a size that cannot be.
+    Raises as `size` does.
     """
-    if fraction is None and n_train is None:
-        return list(order)
-    if fraction is not None and n_train is not None:
-        raise UserError("data.fraction and data.n_train are both set; give one of them")
-    if fraction is not None:
-        if not isinstance(fraction, int | float) or not 0 < fraction <= 1:
-            raise UserError(f"data.fraction={fraction}: give a number above 0, up to 1")
-        n_train = max(1, round(fraction * len(order)))
-    if not isinstance(n_train, int) or not 1 <= n_train <= len(order):
-        raise UserError(f"data.n_train={n_train}: give 1 to {len(order)}, the rows to train on")
+    n_train = size(len(order), fraction, n_train)
     if not balanced:
         return list(order[:n_train])
     kinds = defaultdict(list)
@@ -43,6 +34,18 @@ def subset(
         kinds[kind(instructions[number])].append(number)
     turns = (number for turn in zip_longest(*kinds.values()) for number in turn)
     return [number for number in turns if number is not None][:n_train]
+
+
+def size(rows: int, fraction: float | None = None, n_train: int | None = None) -> int:
+    """How many of so many rows are trained on: all of them without a fraction or a number.
+
+    Raises UserError for more than there are.
+    """
+    if fraction is not None:
+        return max(1, round(fraction * rows))
+    if n_train is not None and n_train > rows:
+        raise UserError(f"data.n_train={n_train}: give 1 to {rows}, the rows to train on")
+    return rows if n_train is None else n_train
 
 
 def kind(instruction: str) -> str:

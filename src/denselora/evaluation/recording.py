@@ -19,6 +19,7 @@ from denselora.evaluation.benchmark_rows import BenchmarkRows
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.subjects import Subject
+from denselora.files import check_writable
 from denselora.methods import describe
 from denselora.results.predictions import count, rows_hash
 from denselora.results.publish import publish_record
@@ -98,14 +99,9 @@ def record_evaluation(
 
 def check_recordable(config: dict[str, Any]) -> None:
     """Raise UserError for options that no record could hold, before anything is read."""
-    for option in ("limit", "batch_tokens"):
-        value = config[option]
-        if option == "limit" and value is None:
-            continue
-        if type(value) is not int or value < 1:
-            what = ", or null for all rows" if option == "limit" else ""
-            raise UserError(f"{option}={value}: give a whole number above 0{what}")
     model_part(config)
+    if config["record_dir"]:
+        check_writable(Path(config["record_dir"]), "record_dir")
     data = _data(config, None)
     folder = Path(config["data"]["path"])
     for one in benchmarks(config["tasks"], data.suite, folder):

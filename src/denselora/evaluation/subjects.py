@@ -22,8 +22,7 @@ from denselora.evaluation.adapter_folder import (
 )
 from denselora.evaluation.base import Base
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
-from denselora.identity import check_name, run_id
-from denselora.models import check_quantization
+from denselora.identity import LONGEST, check_length, check_name, run_id
 from denselora.training.run_folder import TRAINING, Trained
 
 # what an evaluation takes from the training unless it is named
@@ -105,8 +104,11 @@ def follow(
     for group in filter(cfg.__contains__, FOLLOWED):
         if any(override.lstrip("+").split("=")[0] == group for override in overrides):
             continue
-        inside = [o.lstrip("+") for o in overrides if o.lstrip("+").startswith(f"{group}.")]
-        named = OmegaConf.from_dotlist(inside).get(group) or {}
+        inside = OmegaConf.create({group: {}})
+        for name in (override.lstrip("+").partition("=")[0] for override in overrides):
+            if name.startswith(f"{group}."):
+                OmegaConf.update(inside, name, OmegaConf.select(cfg, name))
+        named = inside[group]
         if configs:
             (one, config), *others = configs.items()
             for other, another in others:
@@ -122,7 +124,6 @@ def follow(
         resolved[group] = of_training if named is None else _with(of_training, named)
     for group in filter(resolved.__contains__, ("model", "data", "protocol")):
         check_name(f"{group}.name", resolved[group]["name"])
-    check_quantization(resolved["quantization"])
     return resolved
 
 
@@ -167,6 +168,7 @@ def _subject(
     if quantization != (training or {}).get("quantization"):
         run += f"-{quantization or 'unquantised'}"
     run += suffix(config["scoring"], config["limit"])
+    check_length(run, LONGEST + 40)
     folder = Path(config["output_dir"] or Path("evaluations") / run)
     if config["output_dir"] and several:
         folder /= run

@@ -12,9 +12,14 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
 
+from denselora.command_line import quoted
 from denselora.entry_point import errors_in_one_line
+from denselora.evaluation.scoring import scoring_kind
+from denselora.files import check_writable
 from denselora.models import check_access
+from denselora.options import accepted
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
+from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
@@ -36,6 +41,10 @@ class Announce(Callback):
         """
         with errors_in_one_line():
             points = _points(config, config_name)
+            for option in ("runs_dir", "results_dir"):
+                check_writable(Path(config[option]), option)
+            for name in dict.fromkeys(point.evaluation["scoring"] for point in points):
+                scoring_kind(name)
             for path in dict.fromkeys(point.config["model"]["path"] for point in points):
                 check_access(path)
             for suite in dict.fromkeys(filter(None, map(_fetched, points))):
@@ -52,9 +61,10 @@ class Announce(Callback):
         with errors_in_one_line():
             print_table(read_records(config.results_dir))
             tracker = "wandb" if config.tracker == "wandb" else "null"
-            run_script("tables.py", f"results_dir={config.results_dir}", f"tracker={tracker}")
+            results = f"results_dir={quoted(config.results_dir)}"
+            run_script("tables.py", results, f"tracker={tracker}")
             print("All of it to look through, in a browser:", flush=True)
-            run_script("report.py", f"results_dir={config.results_dir}")
+            run_script("report.py", results)
 
 
 def _points(config: DictConfig, config_name: str) -> list[Point]:
@@ -64,11 +74,15 @@ def _points(config: DictConfig, config_name: str) -> list[Point]:
     if not _lists_runs(config):
         name = sweeper._target_.rpartition(".")[2]
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
-        return [Point.of(compose(config_name, task), task)]
+        return [_point(config_name, task)]
     swept = [f"{name}={values}" for name, values in (sweeper.params or {}).items()]
     overrides = OverridesParser.create().parse_overrides([*swept, *task])
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    return [Point.of(compose(config_name, job), job) for job in jobs]
+    return [_point(config_name, job) for job in jobs]
+
+
+def _point(config_name: str, overrides: Sequence[str]) -> Point:
+    return Point.of(accepted(compose(config_name, overrides), Reproduce), overrides)
 
 
 def _lists_runs(config: DictConfig) -> bool:

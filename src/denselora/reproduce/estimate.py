@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from denselora.data.rows import read_rows
+from denselora.data.subset import size
 from denselora.errors import UserError
 from denselora.methods import describe
 from denselora.reproduce.point import Point
@@ -73,14 +74,14 @@ def estimate(point: Point, gpu: str) -> Estimate:
     adapter = job.config["adapter"]["name"]
     trained, steps = 0.0, 0
     if adapter != "none":
-        rows -= settings.validation_rows
-        steps = settings.steps(round(data["n_train"] or rows * (data["fraction"] or 1)))
+        rows = settings.without_validation(rows, job.train_file)
+        steps = settings.steps(size(rows, data["fraction"], data["n_train"]))
         trained = steps * settings.global_batch_size * length
-    method, size = _method_and_bytes(job, steps)
+    method, held = _method_and_bytes(job, steps)
     per_token = 6 if settings.gradient_checkpointing or adapter == "full" else 4
     flop = method["total"] * (per_token * trained + 2 * evaluated)
     seconds = flop / (GPUS[gpu][0] * 1e12 * UTILISATION)
-    return Estimate(method, seconds / 3600, size / 2**30)
+    return Estimate(method, seconds / 3600, held / 2**30)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import denselora.configs  # noqa: F401  (what the configs are resolved with)
+from denselora.command_line import quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
 from denselora.identity import run_id
@@ -104,8 +105,8 @@ class Point:
             subject += [f"quantization={self.config['quantization'] or 'null'}"]
         else:
             run = RunFolder(self.folder)
-            subject = [f"adapter_path={run.adapter}"]
-            where = [f"output_dir={self.folder}", "resume=true"]
+            subject = [f"adapter_path={quoted(str(run.adapter))}"]
+            where = [f"output_dir={quoted(str(self.folder))}", "resume=true"]
             try:
                 if not run.finished:
                     run_script("train.py", *self.options, *where, environment=environment)
@@ -117,8 +118,8 @@ class Point:
             "evaluate.py",
             *subject,
             *(f"{key}={'null' if v is None else v}" for key, v in self.evaluation.items()),
-            f"output_dir={self.evaluation_folder}",
-            f"record_dir={self.records}",
+            f"output_dir={quoted(str(self.evaluation_folder))}",
+            f"record_dir={quoted(str(self.records))}",
             environment=environment,
         )
 

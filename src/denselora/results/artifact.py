@@ -6,13 +6,11 @@ from pathlib import Path
 from denselora.errors import UserError, first_line
 
 
-def log_files(tracker: str, folder: Path, files: Sequence[Path]) -> None:
+def log_files(folder: Path, files: Sequence[Path]) -> None:
     """Log files below `folder` to wandb's project denselora, as one version of "results".
 
-    Raises UserError for another tracker, or if wandb won't start.
+    Raises UserError if wandb won't start.
     """
-    if tracker != "wandb":
-        raise UserError(f"tracker={tracker}: only wandb takes tables and figures; or null")
     import wandb
 
     try:

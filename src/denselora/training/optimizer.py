@@ -5,8 +5,6 @@ from torch import nn
 
 from denselora.errors import UserError
 
-OPTIMIZERS = ("adamw", "adamw_8bit", "paged_adamw_8bit")
-
 
 def check_optimizer(name: str, device: torch.device) -> None:
     """Raise UserError for an 8-bit optimizer without a GPU."""

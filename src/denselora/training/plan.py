@@ -16,7 +16,7 @@ from denselora.data.order import Schedule, shuffled
 from denselora.data.subset import subset
 from denselora.errors import UserError
 from denselora.methods import attach, describe, method_config
-from denselora.models import read_config
+from denselora.models import count_parameters, read_config
 from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
 from denselora.training.loss import frozen_head, weighted_loss
@@ -53,11 +53,7 @@ class Plan:
         """
         settings, seed = job.settings, job.config["seed_data"]
         accumulation = settings.accumulation(processes)
-        if settings.validation_rows >= len(raw):
-            raise UserError(
-                f"trainer.validation_rows={settings.validation_rows} leaves nothing to train on: "
-                f"{job.train_file} has {len(raw)} rows; lower it"
-            )
+        settings.without_validation(len(raw), job.train_file)
         order = shuffled(len(raw), seed, "validation")
         held_out = sorted(order[: settings.validation_rows])
         part = {key: job.config["data"][key] for key in ("fraction", "n_train", "balanced")}
@@ -139,7 +135,10 @@ def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
 
 
 def empty_model(job: Job, steps: int) -> nn.Module:
-    """The model with its adapter on the meta device: shapes without weights. steps: of the run."""
+    """The model with its adapter on the meta device: shapes without weights. steps: of the run.
+
+    Raises UserError as `attach` does, or for an adapter larger than the base.
+    """
     config = read_config(job.config["model"]["path"])
     with init_empty_weights(include_buffers=False):
         base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
@@ -151,6 +150,12 @@ def empty_model(job: Job, steps: int) -> nn.Module:
         else:
             model = attach(base, job.adapter, steps)
     base.tie_weights()  # the move to the meta device has parted them
+    trainable, total = count_parameters(model)
+    if 2 * trainable > total and job.config["adapter"]["name"] != "full":
+        raise UserError(
+            f"adapter.r={job.adapter.get('r')}: {trainable:,} trainable parameters, more than the "
+            f"base's {total - trainable:,}; lower it"
+        )
     return model
 
 

@@ -1,92 +1,64 @@
 """The loop's numbers, checked before anything is built."""
 
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from denselora.adapter.fused.choice import MODES as FUSED
+from pydantic import model_validator
+
 from denselora.errors import UserError
-from denselora.models import PRECISIONS
-from denselora.training.optimizer import OPTIMIZERS
-
-CHECKPOINTS = ("last", "best")
+from denselora.fields import Count, CountOrZero, Flag, OnOff, Positive, PositiveOrZero, options
+from denselora.options import checked
 
 
-@dataclass(frozen=True)
+@options
 class Settings:
     """The `trainer` config group; units and meaning stand in configs/trainer/default.yaml."""
 
-    epochs: int
-    max_steps: int | None
-    global_batch_size: int
-    micro_batch_size: int
-    pass_tokens: int
-    optimizer: str
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    max_grad_norm: float
-    max_skipped_steps: int
-    precision: str
-    gradient_checkpointing: bool
-    fused: str
-    compile: bool
-    cuda_graphs: str | bool
-    validation_rows: int
-    eval_steps: int
-    checkpoint: str
-    save_steps: int
-    keep_checkpoints: int
+    epochs: Count
+    max_steps: CountOrZero | None
+    global_batch_size: Count
+    micro_batch_size: Count
+    pass_tokens: Count
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"]
+    learning_rate: Positive
+    warmup_steps: CountOrZero
+    weight_decay: PositiveOrZero
+    max_grad_norm: Positive
+    max_skipped_steps: Count
+    precision: Literal["auto", "bf16", "fp16", "fp32"]
+    gradient_checkpointing: Flag
+    fused: Literal["auto", "always", "never"]
+    compile: Flag
+    cuda_graphs: Annotated[bool | str, OnOff(("auto",))]
+    validation_rows: CountOrZero
+    eval_steps: Count
+    checkpoint: Literal["last", "best"]
+    save_steps: Count
+    keep_checkpoints: Count
 
-    def __post_init__(self):
-        for name in ("epochs", "global_batch_size", "micro_batch_size", "pass_tokens", "eval_steps",
-                     "save_steps", "keep_checkpoints", "max_skipped_steps"):  # fmt: skip
-            self._require(name, getattr(self, name) >= 1, "give a number above 0")
-        self._require("learning_rate", self.learning_rate > 0, "give a number above 0")
-        self._require("max_grad_norm", self.max_grad_norm > 0, "give a number above 0")
-        for name in ("validation_rows", "warmup_steps", "weight_decay"):
-            self._require(name, getattr(self, name) >= 0, "give 0 or more")
-        self._require(
-            "max_steps",
-            self.max_steps is None or self.max_steps >= 0,
-            "give a number above 0, 0 to print the plan alone, or null",
-        )
-        for name, allowed in (
-            ("precision", PRECISIONS),
-            ("fused", FUSED),
-            ("optimizer", OPTIMIZERS),
-            ("checkpoint", CHECKPOINTS),
-        ):
-            self._require(name, getattr(self, name) in allowed, f"use one of {', '.join(allowed)}")
-        self._require(
-            "compile",
-            not (self.compile and self.gradient_checkpointing),
-            "torch.compile skips blocks under trainer.gradient_checkpointing; set one to false",
-        )
-        self._require(
-            "cuda_graphs", self.cuda_graphs in (True, False, "auto"), "use one of auto, true, false"
-        )
-        self._require(
-            "cuda_graphs",
-            not (self.cuda_graphs is True and (self.gradient_checkpointing or self.compile)),
-            "neither with trainer.gradient_checkpointing nor with trainer.compile; set it to false",
-        )
-        self._require(
-            "checkpoint",
-            self.checkpoint == "last" or self.validation_rows > 0,
-            "the best one is chosen by validation loss; set trainer.validation_rows",
-        )
-
-    def _require(self, name: str, holds: bool, fix: str) -> None:
-        if not holds:
-            raise UserError(f"trainer.{name}={getattr(self, name)}: {fix}")
+    @model_validator(mode="after")
+    def _go_together(self):
+        if self.compile and self.gradient_checkpointing:
+            raise UserError(
+                "trainer.compile=true: torch.compile skips blocks under "
+                "trainer.gradient_checkpointing; set one to false"
+            )
+        if self.cuda_graphs is True and (self.gradient_checkpointing or self.compile):
+            raise UserError(
+                "trainer.cuda_graphs=true: neither with trainer.gradient_checkpointing nor with "
+                "trainer.compile; set it to false"
+            )
+        if self.checkpoint == "best" and not self.validation_rows:
+            raise UserError(
+                "trainer.checkpoint=best: the best one is chosen by validation loss; set "
+                "trainer.validation_rows"
+            )
+        return self
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "Settings":
         """Build from the resolved `trainer` group; UserError on an unknown or impossible value."""
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise UserError(f"trainer: {error}; see configs/trainer/default.yaml") from None
+        return checked(cls, config, "trainer")
 
     @property
     def records_graphs(self) -> bool:
@@ -106,6 +78,15 @@ class Settings:
                 "change one of the three"
             )
         return self.global_batch_size // together
+
+    def without_validation(self, rows: int, file: Path) -> int:
+        """Rows of a training file to train on; UserError if the validation takes them all."""
+        if self.validation_rows >= rows:
+            raise UserError(
+                f"trainer.validation_rows={self.validation_rows} leaves nothing to train on: "
+                f"{file} has {rows} rows; lower it"
+            )
+        return rows - self.validation_rows
 
     def steps(self, rows: int) -> int:
         """Optimizer steps of the run over that many training rows; all of them if max_steps=0."""

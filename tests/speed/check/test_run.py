@@ -93,7 +93,7 @@ def test_every_part_names_each_check_once():
         ("parts=card", "parts=card: give a list of card, operator"),
         ("parts=[]", "parts=[]: give a list of card, operator"),
         ("rehearse=maybe", "rehearse=maybe: give true or false"),
-        ("output=", "output=: give a folder"),
+        ("output=", "output=: is empty, as an unset shell variable leaves it; give a path"),
     ],
 )
 def test_a_mistake_is_one_line(script, override, message):

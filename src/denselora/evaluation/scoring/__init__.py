@@ -10,9 +10,7 @@ SCORINGS = {kind.name: kind for kind in (Generate, Choice, Harness)}
 
 
 def scoring_kind(name: str) -> type[Scoring]:
-    """The way of the option `scoring`; UserError for another name or where a package is missing."""
-    if name not in SCORINGS:
-        raise UserError(f"scoring={name}: use one of {', '.join(SCORINGS)}")
+    """The way of the option `scoring`; UserError where a package is missing."""
     if lacks := SCORINGS[name].lacks():
         raise UserError(f"scoring={name} needs {lacks}")
     return SCORINGS[name]

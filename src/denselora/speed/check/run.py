@@ -62,11 +62,7 @@ def run(cfg: DictConfig) -> bool:
     Raises UserError for an unknown part, a folder that can't be written, or without a GPU.
     """
     parts = chosen_parts(cfg.parts, PARTS)
-    if cfg.rehearse not in (True, False):
-        raise UserError(f"rehearse={cfg.rehearse}: give true or false")
-    if not cfg.output:
-        raise UserError("output=: give a folder")
-    folder = Path(str(cfg.output))
+    folder = Path(cfg.output)
     check_writable(folder, "output")
     config = OmegaConf.to_container(cfg, resolve=True)
     kind = "cpu" if cfg.rehearse else "cuda"

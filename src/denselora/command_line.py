@@ -1,0 +1,153 @@
+"""The overrides on a command line, before Hydra reads them, and what Hydra's errors mean."""
+
+import re
+import shlex
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+
+from denselora.configs import CONFIGS
+from denselora.errors import UserError
+from denselora.fields import Several, Text
+from denselora.options import declared_at, is_mapping, kind_of, names, unknown
+
+ARGUMENT = re.compile(r"(?P<sign>~|\+{0,2})(?P<name>[^=]*?)(?P<value>=.*)?", re.DOTALL)
+
+
+def quoted(text: str) -> str:
+    """Text as Hydra's grammar has it, whatever is in it."""
+    escaped = text.replace("${", r"\${")
+    return QuotedString(text=escaped, quote=Quote.single).with_quotes()
+
+
+def readable(arguments: Sequence[str], options: type, several: bool) -> list[str]:
+    """The arguments with the values of text options in quotes, so that Hydra reads them as they
+    were typed, 1e3 and é too. Those with quotes, a ${...} or a null stay Hydra's.
+
+    options: declares a script's options. several: a value with commas is several ones.
+
+    Raises UserError for an option that `options` doesn't have, or with a + that it doesn't need.
+    """
+    return [_readable(argument, options, several) for argument in arguments]
+
+
+def explained(error: HydraException) -> str:
+    """A line that says what is wrong in a command line that Hydra refuses."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error.override)
+    message = re.sub(r"\s*\n\s*", "; ", str(error).strip())
+    if isinstance(error, MissingConfigException):
+        group, _, choice = (error.missing_cfg_file or "").rpartition("/")
+        if group.startswith("hydra"):
+            return f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
+        if error.options:
+            near = get_close_matches(choice, error.options, 1, 0)
+            nearest = f"; the nearest is {near[0]}" if near else ""
+            return f"{group}={choice}: there are {', '.join(error.options)}{nearest}"
+    if found := re.match(r"Could not (?:override|delete from config\.) '([^']+)'", message):
+        name = found[1]
+        if name.startswith("adapter.peft."):
+            return f"{name}: not in the config; +{name}=VALUE adds it"
+        return f"{name}: what is chosen has no such option; see its file in configs/"
+    if found := re.match(r"Ambiguous value for argument '(.*?)';", message):
+        return (
+            f"{found[1]}: one value is wanted here; a list is NAME=[A,B], text with a comma has "
+            "quotes; scripts/reproduce.py runs several values one after another"
+        )
+    return re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip())
+
+
+def _readable(argument: str, options: type, several: bool) -> str:
+    sign, name, value = ARGUMENT.fullmatch(argument).group("sign", "name", "value")
+    if argument.startswith("-") or not (value or sign):
+        return argument  # Hydra's own options, or what it can't read
+    if name.partition(".")[0] == "hydra" or name.startswith("hydra/"):
+        return argument
+    if (CONFIGS / name.partition("@")[0]).is_dir():
+        _check_choice(argument, name, options)
+        return argument
+    hint, of_adapters = declared_at(options, name), _of_adapters(options)
+    if hint is None and name not in of_adapters:
+        raise unknown(name, [*names(options), *of_adapters, "experiment"])
+    if sign.startswith("+") and not (is_mapping(hint) and "." in name):
+        raise UserError(f"{argument}: write it without +, which is for what isn't in the config")
+    if value is None:
+        return argument
+    return f"{sign}{name}={_as_text(name, value[1:], kind_of(hint), several)}"
+
+
+def _check_choice(argument: str, name: str, options: type) -> None:
+    """Raise UserError for anything but a name, or names to run one after another."""
+    override = _parsed(argument)
+    if override is None or override.is_delete():
+        return
+    value = override.value()
+    chosen = value.list if isinstance(value, ChoiceSweep) else [value]
+    needed = declared_at(options, name) is not None
+    if any((not each and needed) or isinstance(each, list | dict) for each in chosen):
+        files = sorted(file.stem for file in (CONFIGS / name).glob("*.yaml"))
+        raise UserError(f"{argument}: choose one of {', '.join(files)}")
+
+
+def _as_text(name: str, value: str, kind: Any, several: bool) -> str:
+    of_list = isinstance(kind, Several) and isinstance(kind.of, Text)
+    if not value or not (of_list or isinstance(kind, Text)):
+        return value
+    if value[0] in "'\"" or "${" in value or value.lower() == "null":
+        return value
+    override = _parsed(f"{name}={value}")
+    if override is None:  # Hydra can't read it: text, unless it was to be several
+        return value if of_list or (several and "," in value) else quoted(value)
+    if "\\" in value:
+        return value
+    if of_list or (several and override.is_sweep_override()):
+        is_list = isinstance(override.value(), list | ChoiceSweep)
+        return _each_as_text(name, value) if is_list or of_list else value
+    return quoted(value)
+
+
+def _each_as_text(name: str, value: str) -> str:
+    """A list of values, those that Hydra would read as numbers or flags in quotes."""
+
+    def piece(found: re.Match) -> str:
+        override = _parsed(f"{name}={found[0]}")
+        is_text = override is None or isinstance(override.value(), str | None)
+        return found[0] if is_text else quoted(found[0])
+
+    return value if set(value) & set("'\"(){}") else re.sub(r"[^\[\],\s]+", piece, value)
+
+
+def _parsed(override: str) -> Override | None:
+    try:
+        (parsed,) = OverridesParser.create().parse_overrides([override])
+    except HydraException:
+        return None
+    return parsed
+
+
+def _unreadable(override: str) -> str:
+    name, is_option, value = override.partition("=")
+    if not is_option:
+        return f"{override}: can't be read; options are NAME=VALUE"
+    whole = f"{name}={quoted(value)}"
+    whole = shlex.quote(whole) if set(whole) & set('"$`\\!') else f'"{whole}"'
+    return (
+        f"{override}: the value can't be read; text with such characters needs quotes, and others "
+        f"for the shell around them: {whole}"
+    )
+
+
+@cache
+def _of_adapters(options: type) -> frozenset[str]:
+    """The options that the files in configs/adapter have, where a script has that group."""
+    if declared_at(options, "adapter") is None:
+        return frozenset()
+    contents = [yaml.safe_load(file.read_text()) for file in (CONFIGS / "adapter").glob("*.yaml")]
+    keys = {key for content in contents for key in content} - {"defaults"}
+    return frozenset(f"adapter.{key}" for key in keys)

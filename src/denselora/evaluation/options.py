@@ -1,0 +1,70 @@
+"""The options of the scripts that ask models, or count what was answered."""
+
+from typing import Annotated, Any, Literal
+
+from denselora.fields import (
+    Count,
+    FilePath,
+    FilePaths,
+    Kind,
+    PathText,
+    Several,
+    Text,
+    options,
+)
+from denselora.groups import Adapter, Data, Model, Quantization
+from denselora.protocol import Protocol
+from denselora.tasks import benchmark
+
+
+class TaskNames(Kind):
+    """all, a benchmark's name, or a list of names."""
+
+    def read(self, value: Any) -> str | list[str]:
+        names = value if isinstance(value, list) else [value]
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError("give names of benchmarks as [boolq,piqa], or all")
+        for name in names if value != "all" else ():
+            benchmark(name)
+        return value
+
+
+Tasks = Annotated[list[str] | str, TaskNames()]
+ScoringName = Literal["generate", "choice", "lm-eval"]
+
+
+@options
+class Evaluate:
+    """configs/evaluate.yaml says what they mean."""
+
+    model: Model
+    adapter: Adapter
+    data: Data
+    protocol: Protocol
+    adapter_path: Annotated[list[str] | str, Several(PathText("a path"), one=True)] | None
+    tasks: Tasks
+    limit: Count | None
+    scoring: ScoringName
+    quantization: Quantization | None
+    batch_tokens: Count
+    output_dir: FilePath | None
+    record_dir: FilePath | None
+
+
+@options
+class Ask:
+    """configs/ask.yaml says what they mean."""
+
+    model: Model
+    protocol: Protocol
+    adapter_path: FilePath | None
+    quantization: Quantization | None
+    options: Annotated[list[str], Several(Text(), least=0)]
+
+
+@options
+class Recount:
+    """configs/recount.yaml says what they mean."""
+
+    folders: FilePaths
+    overlap: FilePath | None

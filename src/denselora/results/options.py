@@ -1,0 +1,21 @@
+"""The options of scripts/tables.py and scripts/report.py."""
+
+from typing import Literal
+
+from denselora.fields import AnyText, FilePath, options
+
+
+@options
+class Tables:
+    """configs/tables.yaml says what they mean."""
+
+    results_dir: FilePath
+    trace: AnyText | None
+    tracker: Literal["wandb"] | None
+
+
+@options
+class Report:
+    """configs/report.yaml says what they mean."""
+
+    results_dir: FilePath
