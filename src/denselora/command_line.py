@@ -54,7 +54,8 @@ def explained(error: HydraException) -> str:
         name = found[1]
         if name.startswith("adapter.peft."):
             return f"{name}: not in the config; +{name}=VALUE adds it"
-        return f"{name}: what is chosen has no such option; see its file in configs/"
+        whose = "what is chosen has" if "." in name else "this script has"
+        return f"{name}: {whose} no such option; see configs/"
     if found := re.match(r"Ambiguous value for argument '(.*?)';", message):
         return (
             f"{found[1]}: one value is wanted here; a list is NAME=[A,B], text with a comma has "
@@ -69,10 +70,10 @@ def _readable(argument: str, options: type, several: bool) -> str:
         return argument  # Hydra's own options, or what it can't read
     if name.partition(".")[0] == "hydra" or name.startswith("hydra/"):
         return argument
-    if (CONFIGS / name.partition("@")[0]).is_dir():
-        _check_choice(argument, name, options)
-        return argument
     hint, of_adapters = declared_at(options, name), _of_adapters(options)
+    if (CONFIGS / name.partition("@")[0]).is_dir() and (hint or re.search("@|^experiment", name)):
+        _check_choice(argument, name, needed=hint is not None)
+        return argument
     if hint is None and name not in of_adapters:
         raise unknown(name, [*names(options), *of_adapters, "experiment"])
     if sign.startswith("+") and not (is_mapping(hint) and "." in name):
@@ -82,16 +83,16 @@ def _readable(argument: str, options: type, several: bool) -> str:
     return f"{sign}{name}={_as_text(name, value[1:], kind_of(hint), several)}"
 
 
-def _check_choice(argument: str, name: str, options: type) -> None:
-    """Raise UserError for anything but a name, or names to run one after another."""
+def _check_choice(argument: str, group: str, needed: bool) -> None:
+    """Raise UserError for anything but a name, or names to run one after another; null is one where
+    the group isn't needed."""
     override = _parsed(argument)
     if override is None or override.is_delete():
         return
     value = override.value()
     chosen = value.list if isinstance(value, ChoiceSweep) else [value]
-    needed = declared_at(options, name) is not None
     if any((not each and needed) or isinstance(each, list | dict) for each in chosen):
-        files = sorted(file.stem for file in (CONFIGS / name).glob("*.yaml"))
+        files = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
         raise UserError(f"{argument}: choose one of {', '.join(files)}")
 
 
@@ -103,7 +104,8 @@ def _as_text(name: str, value: str, kind: Any, several: bool) -> str:
         return value
     override = _parsed(f"{name}={value}")
     if override is None:  # Hydra can't read it: text, unless it was to be several
-        return value if of_list or (several and "," in value) else quoted(value)
+        is_several = set(value) & set("[,]") if of_list else several and "," in value
+        return value if is_several else quoted(value)
     if "\\" in value:
         return value
     if of_list or (several and override.is_sweep_override()):

@@ -92,7 +92,7 @@ def _line(declared: type, fault: ErrorDetails, prefix: str) -> str:
     if value == "???":
         return f"{name} is not set; add {name}=VALUE"
     if kind in ("missing", "missing_keyword_only_argument"):
-        return f"{name} is missing; don't remove it, or add it to the config file with its value"
+        return f"{name} is missing; give it a value"
     if kind == "unexpected_keyword_argument":
         return str(unknown(name, [prefix + each for each in names(declared)]))
     if kind == "literal_error":
@@ -126,6 +126,9 @@ def _convert(cfg: DictConfig, options: Any, values: Mapping[str, Any]) -> None:
         new, old = getattr(options, name), values[name]
         if dataclasses.is_dataclass(new):
             _convert(cfg[name], new, old)
+        elif isinstance(new, list) and any(map(dataclasses.is_dataclass, new)):
+            for node, one, before in zip(cfg[name], new, old, strict=True):
+                _convert(node, one, before)
         elif repr(new) != repr(old) and not OmegaConf.is_interpolation(cfg, name):
             cfg[name] = new
 

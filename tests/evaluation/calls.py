@@ -9,7 +9,9 @@ from denselora.configs import composed
 from denselora.evaluation import suite
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.evaluation_folder import EvaluationFolder
+from denselora.evaluation.options import Evaluate
 from denselora.evaluation.scoring import Scoring
+from denselora.options import accepted
 from denselora.results.record import Record
 from denselora.tasks import benchmark
 
@@ -19,7 +21,7 @@ BOOLQ = benchmark("boolq")
 def evaluate(*overrides) -> tuple[list[Record], list[str]]:
     """What scripts/evaluate.py does with these options."""
     options = [str(override) for override in overrides]
-    return suite.evaluate(composed("evaluate", options), options)
+    return suite.evaluate(accepted(composed("evaluate", options), Evaluate), options)
 
 
 def answer_boolq(

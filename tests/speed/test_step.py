@@ -11,7 +11,7 @@ from denselora.speed import step
 def entry(script, tmp_path):
     shape = (
         "[{name: tiny, config: {hidden_size: 32, intermediate_size: 48, num_attention_heads: 4, "
-        "num_key_value_heads: 2}, layers: 2, tokens: 10, precision: float32}]"
+        "num_key_value_heads: 2}, layers: 2, tokens: 10, precision: float32, recorded: false}]"
     )
     code, out, err = script(
         *("benchmark", "parts=[step]", "step.rounds=2", "step.ranks=[4]"),

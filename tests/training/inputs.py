@@ -6,6 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from denselora.configs import composed
+from denselora.options import accepted
+from denselora.training.options import Train
 from tests.tiny import tiny_llama, word_tokenizer
 
 
@@ -38,20 +40,18 @@ def write_inputs(folder: Path) -> None:
 
 def train_config(inputs: Path, *overrides: str) -> DictConfig:
     """Six steps of 4 rows (2 × 2), checkpoints and validation every second one."""
-    return composed(
-        "train",
-        [
-            f"model.path={inputs / 'base'}",
-            "data=local",
-            f"data.path={inputs / 'data'}",
-            "trainer.max_steps=6",
-            "trainer.global_batch_size=4",
-            "trainer.micro_batch_size=2",
-            "trainer.learning_rate=0.02",
-            "trainer.warmup_steps=1",
-            "trainer.validation_rows=4",
-            "trainer.eval_steps=2",
-            "trainer.save_steps=2",
-            *overrides,
-        ],
-    )
+    options = [
+        f"model.path={inputs / 'base'}",
+        "data=local",
+        f"data.path={inputs / 'data'}",
+        "trainer.max_steps=6",
+        "trainer.global_batch_size=4",
+        "trainer.micro_batch_size=2",
+        "trainer.learning_rate=0.02",
+        "trainer.warmup_steps=1",
+        "trainer.validation_rows=4",
+        "trainer.eval_steps=2",
+        "trainer.save_steps=2",
+        *overrides,
+    ]
+    return accepted(composed("train", options), Train)

@@ -506,7 +506,7 @@ def test_without_the_operator_the_equation_in_layer_py_is_trained(start, monkeyp
         ("trainer.optimizer=adamw_8bit", "needs a GPU"),
         ("adapter=none", "nothing to train"),
         ("data.train_file=missing.json", "no such file"),
-        ("+trainer.speed=1", "trainer: .*speed"),
+        ("+trainer.speed=1", r"trainer\.speed: there is no such option"),
     ],
 )
 def test_a_mistake_is_reported_and_nothing_written(start, override, message, tmp_path):

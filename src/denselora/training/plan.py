@@ -80,6 +80,8 @@ class Plan:
         base, method = read_config(path), self.job.adapter.name
         check_base(base, path, tokenizer, quantization, full=method == "full")
         check_positions(base, path, self.longest, f"the longest row of {self.job.train_file}")
+        if method not in ("none", "full"):
+            empty_model(self.job, self.steps)
         if quantization and method != "none":
             config = method_config(self.job.adapter, self.steps)
             check_quantised(f"adapter={method}", config, quantization, device)
