@@ -3,9 +3,10 @@
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.evaluation.options import Push
 
 
-@entry_point("push")
+@entry_point("push", Push)
 def main(cfg: DictConfig) -> None:
     from pathlib import Path
 

@@ -23,8 +23,6 @@ def push(folder: Path, repo: str, private: bool) -> str:
     read_adapter(folder)
     weights_hash(folder)
     _check_name(repo)
-    if not isinstance(private, bool):
-        raise UserError(f"private={private}: give true or false")
     if get_token() is None:
         raise UserError(f"repo={repo}: no token; run `hf auth login`, or set HF_TOKEN")
     api = HfApi()
@@ -49,8 +47,8 @@ def push(folder: Path, repo: str, private: bool) -> str:
 
 def _check_name(repo: str) -> None:
     try:
-        validate_repo_id(str(repo))
-        named = str(repo).count("/") == 1
+        validate_repo_id(repo)
+        named = repo.count("/") == 1
     except HFValidationError:
         named = False
     if not named:

@@ -1,11 +1,13 @@
-"""The options of the scripts that ask models, or count what was answered."""
+"""The options of the scripts that ask models, count what was answered, or push an adapter."""
 
 from typing import Annotated, Any, Literal
 
 from denselora.fields import (
+    AnyText,
     Count,
     FilePath,
     FilePaths,
+    Flag,
     Kind,
     PathText,
     Several,
@@ -68,3 +70,12 @@ class Recount:
 
     folders: FilePaths
     overlap: FilePath | None
+
+
+@options
+class Push:
+    """configs/push.yaml says what they mean."""
+
+    adapter_path: FilePath
+    repo: AnyText
+    private: Flag
