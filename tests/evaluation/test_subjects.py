@@ -23,7 +23,11 @@ def run(tmp_path_factory):
     write_inputs(folder)
     (folder / "data" / "boolq").mkdir()
     shutil.copy(folder / "data/train.json", folder / "data/boolq/test.json")
-    train(train_config(folder, "protocol=paper", "adapter=lora", f"output_dir={folder / 'out'}"))
+    train(
+        train_config(
+            folder, "protocol=paper", "adapter=lora", "adapter.r=4", f"output_dir={folder / 'out'}"
+        )
+    )
     return folder / "out"
 
 

@@ -462,7 +462,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
 
 
 def test_a_checkpoint_that_lacks_tensors_is_not_continued(start, tmp_path):
-    start("adapter=lora", "trainer.max_steps=2")
+    start("adapter=lora", "adapter.r=4", "trainer.max_steps=2")
     shutil.rmtree(tmp_path / "run" / "adapter")
     file = tmp_path / "run" / "checkpoints" / "step-000002" / "adapter_model.safetensors"
     weights = load_file(file)
@@ -471,7 +471,7 @@ def test_a_checkpoint_that_lacks_tensors_is_not_continued(start, tmp_path):
     save_file(weights, file, metadata={"format": "pt"})
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     with pytest.raises(UserError) as told:
-        start("adapter=lora", "trainer.max_steps=2", "resume=true")
+        start("adapter=lora", "adapter.r=4", "trainer.max_steps=2", "resume=true")
     assert f"missing: {name}" in str(told.value) and str(file.parent) in str(told.value)
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
