@@ -6,9 +6,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from denselora.entry_point import entry_point
+from denselora.results.options import MethodComparison
 
 
-@entry_point("method_comparison")
+@entry_point("method_comparison", MethodComparison)
 def main(cfg: DictConfig) -> None:
     from denselora.results.method_comparison import comparison_result
     from denselora.results.record import read_record

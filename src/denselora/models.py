@@ -8,6 +8,7 @@ from typing import Any
 
 import huggingface_hub
 import torch
+from accelerate import init_empty_weights
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 from torch import nn
 from transformers import (
@@ -52,6 +53,24 @@ def read_config(path: str) -> PretrainedConfig:
         return AutoConfig.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # values of wrong types can fail in any way
         raise _unreachable(path, error) from None
+
+
+def empty_base(path: str) -> PreTrainedModel:
+    """The model on the meta device: shapes without weights. Raises UserError where config.json
+    makes none that has layers and weights."""
+    config = read_config(path)
+    try:
+        with init_empty_weights(include_buffers=False):
+            base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except Exception as error:  # values of wrong types can fail in any way
+        raise _unreachable(path, error) from None
+    has_layers = getattr(config, "num_hidden_layers", 1) > 0
+    if not has_layers or not sum(parameter.numel() for parameter in base.parameters()):
+        raise UserError(
+            f"model.path={path}: its config.json makes a model without layers or weights; get the "
+            "folder whole again"
+        )
+    return base
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerBase:

@@ -1,4 +1,4 @@
-"""The options of scripts/tables.py and scripts/report.py."""
+"""The options of the scripts that read results."""
 
 from typing import Literal
 
@@ -19,3 +19,11 @@ class Report:
     """configs/report.yaml says what they mean."""
 
     results_dir: FilePath
+
+
+@options
+class MethodComparison:
+    """configs/method_comparison.yaml says what they mean."""
+
+    record: FilePath
+    adapter_path: FilePath

@@ -8,7 +8,7 @@ import torch
 from accelerate import init_empty_weights
 from datasets import Dataset
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from denselora.compatibility import check_base, check_positions, check_quantised
 from denselora.data.dataset import TrainingSet, pack, tokenise
@@ -16,7 +16,7 @@ from denselora.data.order import Schedule, shuffled
 from denselora.data.subset import subset
 from denselora.errors import UserError
 from denselora.methods import attach, describe, method_config
-from denselora.models import count_parameters, read_config
+from denselora.models import count_parameters, empty_base, read_config
 from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
 from denselora.training.loss import frozen_head, weighted_loss
@@ -141,9 +141,8 @@ def empty_model(job: Job, steps: int) -> nn.Module:
 
     Raises UserError as `attach` does, or for an adapter larger than the base.
     """
-    config = read_config(job.config["model"]["path"])
+    base = empty_base(job.config["model"]["path"])
     with init_empty_weights(include_buffers=False):
-        base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
         keep_rows_apart(base)
         if job.settings.gradient_checkpointing:
             base.gradient_checkpointing_enable({"use_reentrant": False})
