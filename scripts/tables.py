@@ -11,7 +11,7 @@ from denselora.results.options import Tables
 @entry_point("tables", Tables)
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
-    from denselora.results.artifact import log_files
+    from denselora.results.artifact import check_wandb, log_files
     from denselora.results.beside import check_files
     from denselora.results.figures import write_figures
     from denselora.results.inventory import write_inventory
@@ -20,6 +20,8 @@ def main(cfg: DictConfig) -> None:
     from denselora.results.tables import write_tables
     from denselora.results.trace import trace
 
+    if cfg.tracker:
+        check_wandb()
     folder = Path(cfg.results_dir)
     records = read_records(folder)
     for record in records:

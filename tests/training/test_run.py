@@ -436,6 +436,7 @@ def test_trackers_write_offline(start, tracker, monkeypatch, tmp_path):
 
 def test_wandb_groups_runs_by_experiment(inputs, script, monkeypatch, tmp_path):
     started = {}
+    monkeypatch.setattr("denselora.training.job.check_wandb", lambda: None)
     monkeypatch.setattr(Accelerator, "init_trackers", lambda *given: started.update(given[3]))
     options = [f"model.path={inputs / 'base'}", "data=local", f"data.path={inputs / 'data'}"]
     options += ["trainer.validation_rows=4", "trainer.max_steps=1", "trainer.global_batch_size=4"]

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from denselora.errors import UserError
 from denselora.identity import run_id
 from denselora.protocol import Protocol
+from denselora.results.artifact import check_wandb
 from denselora.training.settings import Settings
 
 TRACKERS = {"wandb": is_wandb_available, "tensorboard": is_tensorboard_available}
@@ -29,13 +30,15 @@ class Job:
 
     @classmethod
     def from_config(cls, cfg: DictConfig) -> "Job":
-        """cfg: as `options.Train` has it. Raises UserError for a tracker that isn't installed, or a
-        run id that is no folder's name.
+        """cfg: as `options.Train` has it. Raises UserError for a tracker that isn't installed or
+        has no key, or a run id that is no folder's name.
         """
         config = OmegaConf.to_container(cfg, resolve=True)
         tracker = config["tracker"]
         if tracker and not TRACKERS[tracker]():
             raise UserError(f"tracker={tracker}: not installed; `pip install {tracker}`")
+        if tracker == "wandb":
+            check_wandb()
         identity = run_id(config)
         return cls(
             config=config,

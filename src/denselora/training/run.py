@@ -40,7 +40,7 @@ from denselora.training.plan import Plan, empty_model, print_dry_run
 from denselora.training.run_folder import RunFolder
 from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
-from denselora.training.tracker import start_tracker
+from denselora.training.tracker import end_tracker, start_tracker, track
 from denselora.training.weights import (
     gathered_weights,
     load_weights,
@@ -190,7 +190,7 @@ def _fine_tune(
         if accelerator.is_main_process:
             folder.log(metrics)
         numbers = {k: v for k, v in metrics.items() if isinstance(v, int | float)}
-        accelerator.log(numbers, step=metrics["step"])
+        track(accelerator, numbers, metrics["step"])
 
     def save(good_up_to: int) -> None:
         weights = gathered_weights(accelerator, prepared)
@@ -258,4 +258,5 @@ def _end(accelerator: Accelerator, _type, error: BaseException | None, _tracebac
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
     accelerator.free_memory()
+    end_tracker(accelerator)
     accelerator.end_training()
