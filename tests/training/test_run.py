@@ -440,6 +440,7 @@ def test_wandb_groups_runs_by_experiment(inputs, script, monkeypatch, tmp_path):
     monkeypatch.setattr(Accelerator, "init_trackers", lambda *given: started.update(given[3]))
     options = [f"model.path={inputs / 'base'}", "data=local", f"data.path={inputs / 'data'}"]
     options += ["trainer.validation_rows=4", "trainer.max_steps=1", "trainer.global_batch_size=4"]
+    options += ["adapter.r=4"]
     code, _, err = script(
         "train", *options, "tracker=wandb", "experiment=table1/lora_r32", f"output_dir={tmp_path}"
     )

@@ -84,4 +84,12 @@ CASES = [
             ("change.npz", other_arrays, "no change of a matrix"),
         )
     ),
+    case("train tracker=wandb", "tracker=wandb: ", WANDB_MODE="online", HOME="/nowhere"),
+    case(
+        "tables results_dir=results tracker=wandb",
+        "tracker=wandb: ",
+        given=published("record.json", lambda _: None),
+        WANDB_MODE="online",
+        HOME="/nowhere",
+    ),
 ]
