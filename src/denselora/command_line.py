@@ -54,8 +54,9 @@ def explained(error: HydraException) -> str:
         name = found[1]
         if name.startswith("adapter.peft."):
             return f"{name}: not in the config; +{name}=VALUE adds it"
-        whose = "what is chosen has" if "." in name else "this script has"
-        return f"{name}: {whose} no such option; see configs/"
+        group = name.rpartition(".")[0]
+        whose = f"the {group} that is chosen has" if group else "this script has"
+        return f"{name}: {whose} no such option; see configs/{group}"
     if found := re.match(r"Ambiguous value for argument '(.*?)';", message):
         return (
             f"{found[1]}: one value is wanted here; a list is NAME=[A,B], text with a comma has "

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from denselora.reproduce import announce
 from denselora.reproduce import estimate as estimate_module
@@ -100,6 +102,26 @@ def test_a_plan_names_the_modules_that_tell_its_runs_apart(call, monkeypatch):
     _, out, _ = call("adapter.target_modules=[q_proj],[up_proj,down_proj]")
     assert "adapter.target_modules=[q_proj] " in out
     assert "adapter.target_modules=[up_proj,down_proj] " in out
+
+
+def test_folders_reach_the_scripts_whatever_they_are_called(call, monkeypatch, tmp_path):
+    steps = {}
+    for module in (point_module, announce):
+        monkeypatch.setattr(
+            module, "run_script", lambda name, *given, **_: steps.update({name: given})
+        )
+    (tmp_path / "a,b").mkdir()
+    call("adapter=lora", f"runs_dir={tmp_path}/é =[x]", f"results_dir='{tmp_path}/a,b'")
+    given = [
+        override
+        for options in steps.values()
+        for override in OverridesParser.create().parse_overrides(list(options))
+    ]
+    passed_on = {override.key_or_group: str(override.value()) for override in given}
+    assert Path(passed_on["output_dir"]).is_relative_to(tmp_path / "é =[x]")
+    assert Path(passed_on["adapter_path"]).is_relative_to(tmp_path / "é =[x]")
+    assert passed_on["record_dir"] == f"{tmp_path}/a,b/runs"
+    assert passed_on["results_dir"] == f"{tmp_path}/a,b"
 
 
 def test_the_plain_base_is_evaluated_under_the_runs_quantization(call, monkeypatch):
