@@ -65,3 +65,21 @@ def test_an_impossible_value_is_named(change, words):
     with pytest.raises(UserError) as error:
         Protocol.from_config({**resolved("train", "protocol=paper")["protocol"], **change})
     assert all(word in str(error.value) for word in words)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        ("train", "{instruction}"),
+        ("train", "{instruction} {output} and more"),
+        ("train", "{instruction} {output}{output}"),
+        ("train_with_input", "{instruction} {inptu} {output}"),
+        ("evaluate", "{instruction} {output}"),
+        ("evaluate", "Answer!"),
+        ("evaluate", "{instruction} {"),
+    ],
+)
+def test_a_prompt_that_no_row_fits_is_refused(prompt, text):
+    config = resolved("train", "protocol=paper")["protocol"]
+    with pytest.raises(UserError, match=rf"protocol\.prompt\.{prompt}=.*its fields have to be"):
+        Protocol.from_config({**config, "prompt": {**config["prompt"], prompt: text}})

@@ -50,7 +50,9 @@ def explained(error: HydraException) -> str:
             near = get_close_matches(choice, error.options, 1, 0)
             nearest = f"; the nearest is {near[0]}" if near else ""
             return f"{group}={choice}: there are {', '.join(error.options)}{nearest}"
-    if found := re.match(r"Could not (?:override|delete from config\.) '([^']+)'", message):
+    if found := re.match(
+        r"Could not (?:override|delete from config\.) '(?!hydra)([^']+)'", message
+    ):
         name = found[1]
         if name.startswith("adapter.peft."):
             return f"{name}: not in the config; +{name}=VALUE adds it"

@@ -7,6 +7,7 @@ go into every record, so that numbers made under different rules are never mixed
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from string import Formatter
 from typing import Annotated, Any, Literal
 
 from denselora.fields import Count, Flag, Name, Text, options
@@ -25,16 +26,13 @@ class Template(Text):
     def read(self, value: Any) -> str:
         text = super().read(value)
         try:
-            filled = text.format(instruction="", input="", output="")
-        except (KeyError, IndexError, ValueError):
-            filled = None
-        if (
-            filled is None
-            or not text.endswith(self.end)
-            or text.count("{output}") != bool(self.end)
-        ):
+            fields = [name for _, name, *_ in Formatter().parse(text) if name is not None]
+        except ValueError:
+            fields = []
+        ends = text.endswith(self.end) and fields.count("output") == bool(self.end)
+        if not ends or not {"instruction"} <= set(fields) <= {"instruction", "input", "output"}:
             end = f", and {self.end} at its end" if self.end else ""
-            raise ValueError(f"has {{instruction}} and {{input}} as its only fields{end}; fix it")
+            raise ValueError(f"its fields have to be {{instruction}} and {{input}}{end}; fix it")
         return text
 
 

@@ -1,8 +1,12 @@
 """Batch arithmetic and impossible values."""
 
+from typing import get_args, get_type_hints
+
 import pytest
 
+from denselora.adapter.fused.choice import MODES
 from denselora.errors import UserError
+from denselora.training.settings import Settings
 from tests.configs import settings
 
 
@@ -38,3 +42,7 @@ def test_steps_are_of_whole_batches_over_all_epochs():
 def test_impossible_values_are_reported(changes, message):
     with pytest.raises(UserError, match=message):
         settings(**changes)
+
+
+def test_fused_takes_what_the_operator_does():
+    assert get_args(get_type_hints(Settings)["fused"]) == MODES

@@ -55,7 +55,9 @@ CASES = [
     case("train quantization=int4", "quantization=int4: use one of nf4, int8, or null"),
     case("train data.suite=maths", "data.suite=maths: use one of commonsense, math"),
     case("train protocol.overlong=keep", "protocol.overlong=keep: use one of cut, drop"),
-    case("train 'protocol.prompt.train=Say {word}'", "protocol.prompt.train", "its only fields"),
+    case(
+        "train 'protocol.prompt.train=Say {word}'", "protocol.prompt.train", "its fields have to be"
+    ),
     case("train model.name=../../x", "model.name=../../x: becomes part of a path"),
     case(f"train model.name={LONG}", "model.name=", "at most 240 bytes"),
     case(f"train model.name={LONG[:150]} data.name={LONG[:90]}", "shorten model.name"),
