@@ -8,7 +8,14 @@ import importlib
 
 import wrapt
 
-__all__ = ["DenseLoraConfig", "DenseLoraModel", "from_release", "to_lora", "use_fused"]
+__all__ = [
+    "DenseLoraConfig",
+    "DenseLoraModel",
+    "from_release",
+    "parameter_groups",
+    "to_lora",
+    "use_fused",
+]
 
 
 @wrapt.when_imported("peft")

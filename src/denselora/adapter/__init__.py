@@ -7,6 +7,7 @@ from denselora.adapter.convert import from_release, to_lora
 from denselora.adapter.fused.choice import use_fused
 from denselora.adapter.layer import DenseLoraLayer
 from denselora.adapter.model import DenseLoraModel
+from denselora.adapter.parameter_groups import parameter_groups
 from denselora.adapter.transformers_keys import teach_key_of_the_pairs
 
 register_peft_method(
@@ -19,6 +20,7 @@ __all__ = [
     "DenseLoraLayer",
     "DenseLoraModel",
     "from_release",
+    "parameter_groups",
     "to_lora",
     "use_fused",
 ]
