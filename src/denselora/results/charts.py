@@ -1,4 +1,4 @@
-"""Charts of the average accuracy of one block: by parameters, rank, training rows and modules."""
+"""Charts of the average accuracy of one block: by rank, training rows and modules."""
 
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
@@ -7,9 +7,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from denselora.results.blocks import Block, Row, best, of_usual_size
+from denselora.results.blocks import Block, Row
 from denselora.results.published import Published, PublishedPoint, PublishedRow
 from denselora.results.setting import differing_keys, in_words
 
@@ -31,49 +31,9 @@ class NoDataError(Exception):
     """Why a figure can't be drawn from these records."""
 
 
-def draw_parameters(block: Block, _published: Published) -> Figure:
-    """Average accuracy against trainable parameters (log), a point for each method and rank.
-
-    Of several learning rates it is the best one among those with most seeds; other settings are
-    faint. Rows trained on fewer or more rows than most are in the low-resource chart instead.
-    """
-    rows = [row for row in _rows(block) if row.method.trainable]
-    if not rows:
-        raise NoDataError("no trained method with an average")
-    rows = of_usual_size(rows)
-    axes = chart(block, "accuracy against trainable parameters")
-    chosen = best(rows, lambda row: (row.method.label, row.method.r))
-    for row in rows:
-        at = row.method.trainable
-        if row in chosen:
-            _error_bars(axes, [at], [row], label=row.method.label, linestyle="none")
-            axes.annotate(
-                str(row.method.r or ""),
-                (at, row.average.mean),
-                # DoRA has hardly more parameters than LoRA
-                xytext=(5, -9 if row.method.name == "dora" else 3),
-                textcoords="offset points",
-                fontsize=7,
-                color=colour(row),
-            )
-        else:
-            faint = {"markersize": 3, "alpha": 0.3, "markeredgewidth": 0, "zorder": 1}
-            axes.plot(at, row.average.mean, marker(row), color=colour(row), **faint)
-    counts = [row.method.trainable for row in rows]
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(min(counts) / 1.5, max(counts) * 2)  # room for the last label
-    axes.set_xlabel("trainable parameters")
-    note = f"numbers: rank r; {rows[0].train_rows or 0:,} training rows"
-    if len(chosen) < len(rows):
-        note += "; faint: variants, and learning rates with a lower average or fewer seeds"
-    return _finished(axes, block, chosen, note)
-
-
 def draw_rank(block: Block, published: Published) -> Figure:
     """Average accuracy against rank r (log), with printed points where they may stand beside."""
-    rows = [row for row in _rows(block) if row.method.r]
+    rows = [row for row in rows_of(block) if row.method.r]
     lines, common = _series(rows, lambda row: row.method.r)
     if not lines:
         raise NoDataError("needs one setting with two ranks")
@@ -85,12 +45,12 @@ def draw_rank(block: Block, published: Published) -> Figure:
             ranks.append(point.r)
     _log_ticks(axes, ranks, base=2)
     axes.set_xlabel("rank r")
-    return _finished(axes, block, _all(lines), common)
+    return finished(axes, block, _all(lines), common)
 
 
 def draw_low_resource(block: Block, published: Published) -> Figure:
     """Average accuracy against the number of training rows (log)."""
-    rows = [row for row in _rows(block) if row.train_rows]
+    rows = [row for row in rows_of(block) if row.train_rows]
     lines, common = _series(rows, lambda row: row.train_rows)
     if not lines:
         raise NoDataError("needs one setting with two numbers of training rows")
@@ -100,12 +60,12 @@ def draw_low_resource(block: Block, published: Published) -> Figure:
         _draw_printed(axes, point.fraction * published.commonsense.train_rows, point)
     _log_ticks(axes, counts, base=10)
     axes.set_xlabel("training rows")
-    return _finished(axes, block, _all(lines), common)
+    return finished(axes, block, _all(lines), common)
 
 
 def draw_granularity(block: Block, published: Published) -> Figure:
     """Average accuracy by which modules are adapted, a bar per setting and set of modules."""
-    rows = [row for row in _rows(block) if row.method.target_modules]
+    rows = [row for row in rows_of(block) if row.method.target_modules]
     groups, common = _series(rows, lambda row: row.setting["modules"])
     if not groups:
         raise NoDataError("needs one setting with two sets of modules")
@@ -134,7 +94,7 @@ def draw_granularity(block: Block, published: Published) -> Figure:
     axes.grid(axis="x", visible=False)
     axes.set_xlabel("adapted modules (Q, K, V, U, D: query, key, value, up, down projection)")
     axes.set_ylim(0, 1.12 * axes.get_ylim()[1])  # the numbers stand above the bars
-    return _finished(axes, block, rows, common)
+    return finished(axes, block, rows, common)
 
 
 def colour(row: Row) -> str:
@@ -186,7 +146,8 @@ def _is_reference(handle) -> bool:
     return isinstance(handle, Line2D) and handle.get_gid() == REFERENCE
 
 
-def _rows(block: Block) -> list[Row]:
+def rows_of(block: Block) -> list[Row]:
+    """The rows of a block that a chart can show."""
     return [row for row in block.rows if row.average and not row.has_collapsed]
 
 
@@ -232,11 +193,12 @@ def _draw_lines(axes: Axes, lines: dict[str, list[Row]], axis: Callable[[Row], i
         name = rows[0].method.name
         dashes = DASHES[drawn.count(name) % len(DASHES)]
         drawn.append(name)
-        _error_bars(axes, list(map(axis, rows)), rows, label=label, linestyle=dashes)
+        error_bars(axes, list(map(axis, rows)), rows, label=label, linestyle=dashes)
     return list(map(axis, _all(lines)))
 
 
-def _error_bars(axes: Axes, x: list, rows: list[Row], **style) -> None:
+def error_bars(axes: Axes, x: list, rows: list[Row], **style) -> None:
+    """A method's averages with their spread, in its colour and marker."""
     axes.errorbar(
         x,
         [row.average.mean for row in rows],
@@ -293,12 +255,12 @@ def _log_ticks(axes: Axes, values: Sequence[float], base: int) -> None:
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
 
 
-def _finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Figure:
+def finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Figure:
     """Add what to compare with, and how to read the bars."""
     axes.set_ylabel(f"{block.suite} average, accuracy (%)")
     parts = rows[0].records[0].benchmarks.values()
     references = [("chance", 100 * sum(part.chance for part in parts) / len(parts), ":")]
-    for row in _rows(block):
+    for row in rows_of(block):
         if row.method.name == "none":
             references.insert(0, (row.method.label, row.average.mean, "--"))
     low, high = axes.get_ylim()

@@ -17,9 +17,9 @@ from denselora.results.charts import (
     NoDataError,
     draw_granularity,
     draw_low_resource,
-    draw_parameters,
     draw_rank,
 )
+from denselora.results.frontier import MEMORY, PARAMETERS, TIME, draw_frontier
 from denselora.results.heatmaps import draw_change
 from denselora.results.published import Published
 from denselora.results.record import Record
@@ -98,7 +98,9 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         names[name] += 1
         if names[name] > 1:  # a protocol's other version, say
             name += f"-{names[name]}"
-        yield f"parameters-{name}", partial(draw_parameters, block)
+        yield f"parameters-{name}", partial(draw_frontier, block, PARAMETERS)
+        yield f"memory-{name}", partial(draw_frontier, block, MEMORY)
+        yield f"time-{name}", partial(draw_frontier, block, TIME)
         yield f"rank-{name}", partial(draw_rank, block)
         yield f"low-resource-{name}", partial(draw_low_resource, block)
         yield f"granularity-{name}", partial(draw_granularity, block)
