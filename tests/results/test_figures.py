@@ -60,7 +60,7 @@ def test_parameters_are_set_against_the_tables_averages(published):
     points = data(axes)
     assert points["LoRA"] == [(40_000, 40)]
     assert points["DenseLoRA"] == [(80_000, 60)]
-    assert legend(axes) == ["LoRA", "DenseLoRA", "Base", "chance"]
+    assert legend(axes) == ["LoRA", "DenseLoRA", "frontier", "Base", "chance"]
 
 
 def test_a_base_far_below_is_named_and_not_drawn(published):
@@ -212,8 +212,8 @@ def test_figures_are_the_same_bytes_every_time_and_name_what_is_left_out(tmp_pat
     again, _ = write_figures(records, published, tmp_path / "b")
     assert {path.suffix for path in first} == {".pdf", ".png"}
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
-    assert len(first) == 4
-    assert [line.split("-")[0] for line in left_out] == ["low", "granularity", "training"]
+    assert len(first) == 6
+    assert [line.split("-")[0] for line in left_out] == ["memory", "low", "granularity", "training"]
 
 
 def test_base_alone_gives_no_figure(tmp_path, published):

@@ -11,6 +11,7 @@ from matplotlib.transforms import Bbox
 
 from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.charts import (
+    REFERENCE,
     NoDataError,
     chart,
     colour,
@@ -95,7 +96,7 @@ def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
     axes.step(
         [*map(cost.of, front), max(costs) * 1.5],
         [*(row.average.mean for row in front), front[-1].average.mean],
-        where="post", color="#444444", lw=1, ls="--", zorder=0.5, label="frontier",
+        where="post", color="#444444", lw=1, ls="--", zorder=0.5, label="frontier", gid=REFERENCE,
     )  # fmt: skip
     note = (
         f"on the frontier: {', '.join(map(_name, front))}; numbers: rank r; "
@@ -144,6 +145,7 @@ def _label(axes: Axes, rows: Sequence[Row], cost: Cost) -> None:
         text = axes.annotate(
             str(row.method.r),
             (cost.of(row), row.average.mean),
+            xytext=(0, 0),
             textcoords="offset points",
             fontsize=7,
             color=colour(row),
