@@ -67,6 +67,8 @@ class Adapter:
     alpha: Positive = None
     dropout: Dropout = None
     target_modules: Modules | None = None
+    core_learning_rate_ratio: Positive = None
+    b_learning_rate_ratio: Positive = None
     warmup_share: Share = None
     final_share: Share = None
     peft: dict[str, Any] = None

@@ -17,7 +17,12 @@ NAMED = ("model", "adapter", "data", "protocol")
 # bytes of a run id, to which an evaluation adds up to 40; 255 is what a file's name may have
 LONGEST = 200
 # options of a group that came later, with what runs before them did: no part of a run at that value
-LATER = {("trainer", "fused"): "auto", ("trainer", "cuda_graphs"): "auto"}
+LATER = {
+    ("trainer", "fused"): "auto",
+    ("trainer", "cuda_graphs"): "auto",
+    ("adapter", "core_learning_rate_ratio"): 1,
+    ("adapter", "b_learning_rate_ratio"): 1,
+}
 
 
 def run_id(config: dict[str, Any]) -> str:

@@ -519,12 +519,20 @@ def test_a_mistake_is_reported_and_nothing_written(start, override, message, tmp
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("adapter", ["lora", "dora", "vera", "lokr", "adalora"])
-def test_every_baseline_stopped_and_continued_ends_as_if_it_never_was(
-    inputs, tmp_path, monkeypatch, adapter
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("lora",), ("dora",), ("vera",), ("lokr",), ("adalora",)),
+        ("lora", "adapter.b_learning_rate_ratio=4"),
+        ("denselora", "adapter.core_learning_rate_ratio=0.25"),
+    ],
+    ids=" ".join,
+)
+def test_every_method_stopped_and_continued_ends_as_if_it_never_was(
+    inputs, tmp_path, monkeypatch, options
 ):
     """AdaLoRA's importance scores and pattern, too, are in the checkpoint."""
-    options = (f"adapter={adapter}", "adapter.r=4")
+    options = (f"adapter={options[0]}", *options[1:], "adapter.r=4")
     whole = tmp_path / "whole"
     train(train_config(inputs, f"output_dir={whole}", *options))
     assert metrics(whole)[-1]["loss_nats"] != metrics(whole)[0]["loss_nats"]

@@ -169,6 +169,7 @@ def _fine_tune(
     # 6. Optimizer, learning rate, and dropout's own random stream in each process.
     optimizer = build_optimizer(
         model, settings.optimizer, settings.learning_rate, settings.weight_decay,
+        job.config["adapter"],
     )  # fmt: skip
     scheduler = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
     prepared, optimizer = accelerator.prepare(model, optimizer)
