@@ -24,7 +24,7 @@ def test_the_page_s_snippets_run_in_their_order(tmp_path, monkeypatch, capsys):
     finally:
         AcceleratorState._reset_state(reset_partial_state=True)
 
-    assert len(SNIPPETS) == 13
+    assert len(SNIPPETS) == 14
     # (64 + 48 + 48 + 80 + 80) · 16 in the pairs and 10 · 16² in the cores
     assert "trainable params: 7,680" in capsys.readouterr().out
     assert list(namespace["loaded"].peft_config) == ["default", "third"]
