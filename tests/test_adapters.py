@@ -1,5 +1,7 @@
 """The trained adapters that come with the repository."""
 
+from io import BytesIO, TextIOWrapper
+
 import pytest
 
 from denselora.evaluation.adapter_folder import config_hash, weights_hash
@@ -52,10 +54,9 @@ def test_it_gives_the_record_s_answers(adapter, record, script, monkeypatch, tmp
 
 
 def test_a_question_to_it_is_answered(adapter, script, monkeypatch):
-    import io
-
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sys.stdin", io.StringIO("Yes? Answer format: true/false\n"))
+    piped = TextIOWrapper(BytesIO(b"Yes? Answer format: true/false\n"))
+    monkeypatch.setattr("sys.stdin", piped)
     code, out, err = script("ask", f"adapter_path={adapter}")
     assert code == 0, err
     assert "the correct answer is" in out
