@@ -3,6 +3,7 @@
 Without a GPU, Triton's kernels run in its interpreter: it has to know before it is imported.
 """
 
+import logging
 import os
 import resource
 import runpy
@@ -70,11 +71,16 @@ def script(monkeypatch, capfd):
     def run(name: str, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr("sys.argv", [f"{name}.py", *map(str, arguments)])
         capfd.readouterr()
+        handlers = list(logging.root.handlers)
         try:
             runpy.run_path(str(ROOT / "scripts" / f"{name}.py"), run_name="__main__")
             code = 0
         except SystemExit as stop:
             code = stop.code or 0
+        finally:
+            logging.root.handlers[:] = (
+                handlers  # Hydra's writes to a screen that ends with the test
+            )
         return code, *capfd.readouterr()
 
     return run
