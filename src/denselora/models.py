@@ -92,12 +92,13 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
         tokenizer = AutoTokenizer.from_pretrained(
             path, padding_side="left", trust_remote_code=False
         )
+        ends = tokenizer("a")["input_ids"][-1:]
     except Exception as error:  # of a damaged file, tokenizers has nothing narrower
         raise _unreachable(path, error) from None
     tokenizer.pad_token_id = 0
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.path={path}: its tokenizer has no EOS token; training needs one")
-    if tokenizer("a")["input_ids"][-1] == tokenizer.eos_token_id:
+    if ends == [tokenizer.eos_token_id]:
         raise UserError(
             f"model.path={path}: its tokenizer ends every text with EOS, prompts too; take EOS out "
             "of the post_processor in tokenizer.json"

@@ -125,3 +125,26 @@ def test_rows_of_a_pass_lie_end_to_end():
 def test_no_row_predicts_the_first_token_of_the_next():
     rows = [{"input_ids": [5, 6], "labels": [5, 6]}, {"input_ids": [7, 8], "labels": [7, 8]}]
     assert pack(rows, weights=[1.0, 1.0]).labels.tolist() == [6, 8]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda file: file.write_bytes(b""),
+        lambda file: file.write_bytes(file.read_bytes()[:-400]),
+        lambda file: file.write_bytes(b"<html>" * 99),
+        lambda file: (
+            Dataset.from_dict({"a": [1]}).save_to_disk(file.with_name("other"))
+            or next(file.with_name("other").glob("*.arrow")).replace(file)
+        ),
+    ],
+)
+def test_rows_whose_cache_file_is_damaged_are_tokenised_again(tokenizer, cache, spoil, capsys):
+    rows = Dataset.from_list([ROW, ROW | {"output": "false"}])
+    before = tokenise(rows, [0, 1], tokenizer, read_protocol("paper"), "").digest
+    (file,) = cache.glob("*.arrow")
+    spoil(file)
+    assert tokenise(rows, [0, 1], tokenizer, read_protocol("paper"), "").digest == before
+    assert f"{file}: damaged; the rows are tokenised again" in capsys.readouterr().out
+    tokenise(rows, [0, 1], tokenizer, read_protocol("paper"), "")
+    assert "damaged" not in capsys.readouterr().out

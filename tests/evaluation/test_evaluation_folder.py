@@ -64,3 +64,22 @@ def test_missing_answers_are_counted(tmp_path):
     folder.finish("boolq", 1)
     assert folder.seconds() == {"boolq": 1.5}
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["boolq.jsonl", "seconds.json"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"boolq": "long"}'])
+def test_damaged_times_are_one_line(tmp_path, content):
+    (tmp_path / "seconds.json").write_text(content)
+    with pytest.raises(UserError, match=r"seconds\.json: .*; delete it"):
+        EvaluationFolder(tmp_path, {}).seconds()
+
+
+@pytest.mark.parametrize(
+    "line", ["[]", "{}", '{"rows": [1], "seconds": 1}', '{"rows": [{"id": 7}]}']
+)
+def test_answers_after_a_damaged_line_are_made_again(tmp_path, line):
+    partial = EvaluationFolder(tmp_path, {}).partial("boolq")
+    with partial.open(0) as out:
+        append(out, [{"id": 0}], 1.0)
+        out.write(f"{line}\n")
+        append(out, [{"id": 1}], 1.0)
+    assert list(partial.done()) == [0]

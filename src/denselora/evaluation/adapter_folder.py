@@ -90,6 +90,8 @@ def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | N
     if config is not None:
         values = dotted(config)
         lacking = [name for name in READ if not isinstance(values.get(name), str | int)]
+        if not isinstance(values.get("quantization"), str | None):
+            lacking.append("quantization")
         if lacking:
             raise UserError(
                 f"{file}: the config in it has no usable {', '.join(lacking)}; restore the file, "

@@ -54,7 +54,7 @@ def _check_same(done: Iterable[dict], prompts: Sequence[str], folder: Evaluation
     """Raise UserError unless the predictions at hand are for these prompts."""
     for row in done:
         number = row["id"]
-        if number >= len(prompts) or row["prompt_hash"] != prompt_hash(prompts[number]):
+        if number >= len(prompts) or row.get("prompt_hash") != prompt_hash(prompts[number]):
             raise UserError(
                 f"output_dir={folder.path}: holds predictions for other rows; choose another folder"
             )

@@ -94,7 +94,7 @@ class State:
             )
         try:
             self._put_back(saved)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except Exception as error:  # read from a file, it may hold anything
             raise UserError(
                 f"{source}: its state doesn't fit the run ({type(error).__name__}: "
                 f"{first_line(error)}); restore the checkpoint, or train again in another "
