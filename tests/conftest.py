@@ -78,9 +78,7 @@ def script(monkeypatch, capfd):
         except SystemExit as stop:
             code = stop.code or 0
         finally:
-            logging.root.handlers[:] = (
-                handlers  # Hydra's writes to a screen that ends with the test
-            )
+            logging.root.handlers[:] = handlers  # Hydra's writes to this test's screen
         return code, *capfd.readouterr()
 
     return run
