@@ -60,7 +60,6 @@ def test_a_value_is_shown_on_one_short_line():
 
 
 def test_what_is_missing_or_unknown_is_named():
-    assert line(n="???") == "n is not set; add n=VALUE"
     assert line(inner=3).startswith("inner=3: give a mapping")
     assert line(nn=3) == "nn: there is no such option; the nearest is n"
     with pytest.raises(UserError, match=r"^n is missing"):
@@ -81,6 +80,11 @@ def test_the_config_gets_the_values_as_they_are_read_and_keeps_its_interpolation
     assert done.rest.any.thing == 1
 
 
+def test_an_option_without_a_value_is_named():
+    with pytest.raises(UserError, match=r"^inner\.rate is not set; add inner\.rate=VALUE"):
+        accepted(OmegaConf.create(GIVEN | {"inner": {"rate": "???", "way": None}}), Outer)
+
+
 def test_options_have_dotted_names():
     assert names(Outer) == ["inner", "inner.rate", "inner.way", "n", "path", "on", "rest"]
     assert isinstance(kind_of(declared_at(Outer, "path")), Text)
@@ -92,3 +96,4 @@ def test_the_nearest_option_is_one_with_a_like_name_in_any_group():
     known = ["trainer", "trainer.learning_rate", "seed"]
     assert str(unknown("learning_rat", known)).endswith("nearest is trainer.learning_rate")
     assert str(unknown("trainr.seeed", known)).endswith("nearest is seed")
+    assert str(unknown("beta", known)).endswith("configs/ has them all")

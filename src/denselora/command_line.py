@@ -47,9 +47,10 @@ def explained(error: HydraException) -> str:
         if group.startswith("hydra"):
             return f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
         if error.options:
-            near = get_close_matches(choice, error.options, 1, 0)
+            there = sorted({*error.options, *_choices(group)})
+            near = get_close_matches(choice, there, 1)
             nearest = f"; the nearest is {near[0]}" if near else ""
-            return f"{group}={choice}: there are {', '.join(error.options)}{nearest}"
+            return f"{group}={choice}: there are {', '.join(there)}{nearest}"
     if found := re.match(
         r"Could not (?:override|delete from config\.) '(?!hydra)([^']+)'", message
     ):
@@ -78,7 +79,7 @@ def _readable(argument: str, options: type, several: bool) -> str:
         _check_choice(argument, name, needed=hint is not None)
         return argument
     if hint is None and name not in of_adapters:
-        raise unknown(name, [*names(options), *of_adapters, "experiment"])
+        raise unknown(name, [*names(options), *of_adapters])
     if sign.startswith("+") and not (is_mapping(hint) and "." in name):
         raise UserError(f"{argument}: write it without +, which is for what isn't in the config")
     if value is None:
@@ -95,8 +96,12 @@ def _check_choice(argument: str, group: str, needed: bool) -> None:
     value = override.value()
     chosen = value.list if isinstance(value, ChoiceSweep) else [value]
     if any((not each and needed) or isinstance(each, list | dict) for each in chosen):
-        files = sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
-        raise UserError(f"{argument}: choose one of {', '.join(files)}")
+        raise UserError(f"{argument}: choose one of {', '.join(_choices(group))}")
+
+
+def _choices(group: str) -> list[str]:
+    folder = CONFIGS / group.partition("@")[0]
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml"))
 
 
 def _as_text(name: str, value: str, kind: Any, several: bool) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import re
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from denselora.command_line import explained, readable
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.options import accepted
 from denselora.screen import leave_out_noise
 from denselora.threads import wait_passively
@@ -81,7 +80,7 @@ def errors_in_one_line():
     except HydraException as error:
         _stop(explained(error))
     except OmegaConfBaseException as error:
-        _stop(re.sub(r"\s*\n\s*", "; ", str(error).strip()))
+        _stop(f"{error.full_key}: {first_line(error)}")
     except OSError as error:
         if error.filename is None:
             raise

@@ -4,6 +4,7 @@ from functools import partial
 from typing import Any
 
 import peft
+import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -29,15 +30,17 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
     if adapter.name == "full":
         return model.requires_grad_(True)
     config = method_config(adapter, steps)
-    if faults := unmatched(config, model):
-        raise UserError(
-            f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
-            "modules and layers that it has"
-        )
     try:
+        if faults := unmatched(config, model):
+            raise UserError(
+                f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
+                "modules and layers that it has"
+            )
         return peft.get_peft_model(model, config)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"adapter={adapter.name}: {_cause(error)}") from None
+    except (UserError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # of values that PEFT doesn't check, it may be any
+        raise UserError(f"adapter={adapter.name}: {_cause(error)}; see adapter.peft") from None
 
 
 def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:

@@ -16,13 +16,16 @@ from denselora.fields import Kind
 
 T = TypeVar("T")
 LONGEST_SHOWN = 200
+ALIKE = 0.6  # of 1, names at which one may be meant for the other
 
 
 def accepted(cfg: DictConfig, declared: type) -> DictConfig:
     """The config, with its values as `declared` reads them; what is interpolated follows.
 
-    Raises as `checked` does.
+    Raises UserError for an option without a value, and as `checked` does.
     """
+    for name in sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{name} is not set; add {name}=VALUE")
     values = OmegaConf.to_container(cfg, resolve=True)
     _convert(cfg, checked(declared, values), values)
     return cfg
@@ -75,22 +78,22 @@ def names(declared: type, prefix: str = "") -> list[str]:
 
 
 def unknown(name: str, known: Iterable[str]) -> UserError:
-    """The error for an option that there isn't, which names the one most like it."""
+    """The error for an option that there isn't, which names the one most like it, if one is."""
 
     def likeness(other: str) -> tuple[float, float]:
         whole = SequenceMatcher(None, name, other).ratio()
         last = SequenceMatcher(None, name.rpartition(".")[2], other.rpartition(".")[2]).ratio()
         return max(whole, last), whole
 
-    return UserError(f"{name}: there is no such option; the nearest is {max(known, key=likeness)}")
+    nearest = max(known, key=likeness)
+    hint = f"the nearest is {nearest}" if likeness(nearest)[0] >= ALIKE else "configs/ has them all"
+    return UserError(f"{name}: there is no such option; {hint}")
 
 
 def _line(declared: type, fault: ErrorDetails, prefix: str) -> str:
     path = [str(part) for part in fault["loc"]]
     own, kind, value = ".".join(path), fault["type"], fault["input"]
     name = prefix + own
-    if value == "???":
-        return f"{name} is not set; add {name}=VALUE"
     if kind in ("missing", "missing_keyword_only_argument"):
         return f"{name} is missing; give it a value"
     if kind == "unexpected_keyword_argument":

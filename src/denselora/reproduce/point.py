@@ -100,7 +100,10 @@ class Point:
     def _steps(self, environment: dict[str, str]) -> None:
         if self.config["adapter"]["name"] == "none":
             groups = ("model", "data", "protocol")
-            subject = [f"{group}={self.config[group]['name']}" for group in groups]
+            given = dict(option.partition("=")[::2] for option in self.options)
+            subject = [
+                f"{group}={given.get(group, self.config[group]['name'])}" for group in groups
+            ]
             subject += [option for option in self.options if option.partition(".")[0] in groups]
             subject += [f"quantization={self.config['quantization'] or 'null'}"]
         else:
