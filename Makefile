@@ -66,14 +66,11 @@ model = model=$(1)$(if $(filter mini,$(1)), data=mini protocol=clean)
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
 	$(PY) scripts/reproduce.py $(rows) $(call model,llama3_8b) $(ARGS)
 
-reproduce-llama2-7b: $(STAMP)  ## Table 1 on LLaMA2-7B
-	$(PY) scripts/reproduce.py $(rows) $(call model,llama2_7b) $(ARGS)
+reproduce: $(STAMP)  ## the rows of Table 1 on any model of configs/model (MODEL=llama3_2_1b, mini, ...)
+	$(PY) scripts/reproduce.py $(rows) $(call model,$(MODEL)) $(ARGS)
 
 reproduce-smollm2: $(STAMP)  ## the rows of Table 1 on SmolLM2-135M, clean protocol, part of the data
 	$(PY) scripts/reproduce.py $(rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
-
-reproduce-mini: $(STAMP)  ## the rows of Table 1 on the embedded mini model: no GPU, no download
-	$(PY) scripts/reproduce.py $(rows) $(call model,mini) $(ARGS)
 
 sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)
@@ -116,5 +113,5 @@ clean:  ## remove caches (keeps .venv, data and results)
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: help setup test test-quick test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
-  reproduce-llama3-8b reproduce-llama2-7b reproduce-smollm2 reproduce-mini sweep-rank sweep-modules \
+  reproduce reproduce-llama3-8b reproduce-smollm2 sweep-rank sweep-modules \
   sweep-data ablations matched status

@@ -337,7 +337,7 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
                 row.method.r,
                 trust,
             )
-            if same and other.average is not None:
+            if same and other.average is not None and other.data is None:
                 return row.average.mean - other.average
     return None
 

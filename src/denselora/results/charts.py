@@ -226,7 +226,11 @@ def _printed(block: Block, published: Published, points: Iterable) -> list:
     """Those of the printed points that may stand beside a block's own: none for most blocks."""
     if not block.is_of_published_kind(getattr(published, block.suite)):
         return []
-    return [point for point in points if point.model == block.first.model.label]
+    return [
+        point
+        for point in points
+        if point.model == block.first.model.label and getattr(point, "data", None) is None
+    ]
 
 
 def _draw_printed(axes: Axes, x: float, point: PublishedRow | PublishedPoint) -> None:

@@ -29,6 +29,8 @@ class PublishedRow:
     cells: list[float | None] | None
     average: float | None
     std: float | None = None
+    data: str | None = None
+    """Training data other than its table's."""
     trust: Trust
     source: str
     remark: str = ""

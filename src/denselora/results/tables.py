@@ -167,12 +167,12 @@ def published_sheets(published: Published, suite: str) -> list[Sheet]:
 def _published_sheet(
     model: str, suite: str, table: PublishedTable, rows: list[PublishedRow]
 ) -> Sheet:
-    sources = [row.source + (f" ({row.remark})" if row.remark else "") for row in rows]
+    sources = [_source(row) for row in rows]
     numbers = {source: number for number, source in enumerate(dict.fromkeys(sources), start=1)}
     cells = []
     for row, source in zip(rows, sources, strict=True):
         accuracies = row.cells or [None] * len(table.columns)
-        digits = _digits([*accuracies, row.average], least=1)
+        digits = _digits([*accuracies, row.average, row.std], least=1)
         std = "" if row.std is None else f" ± {row.std:.{digits}f}"
         cells.append(
             [
@@ -194,6 +194,12 @@ def _published_sheet(
         rows=cells,
         notes=[f"[{number}] {source}." for source, number in numbers.items()],
     )
+
+
+def _source(row: PublishedRow) -> str:
+    data = f"data {row.data}" if row.data else ""
+    remarks = "; ".join(filter(None, [data, row.remark]))
+    return row.source + (f" ({remarks})" if remarks else "")
 
 
 def print_table(records: Sequence[Record], console: Console | None = None) -> None:
@@ -271,7 +277,8 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
     for row in table.rows:
         cells = dict(zip(table.columns, row.cells or [], strict=False))
         rows.append(
-            {"kind": "published", "model": row.model, "data": table.data, "method": row.method}
+            {"kind": "published", "model": row.model, "data": row.data or table.data}
+            | {"method": row.method}
             | {"r": row.r, "trainable_percent": row.params_pct, **cells}
             | {"average": row.average, "average_std": row.std}
             | {"trust": row.trust, "source": row.source, "remark": row.remark}
