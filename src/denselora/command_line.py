@@ -116,10 +116,9 @@ def _as_text(name: str, value: str, kind: Any, several: bool) -> str:
         return value if is_several else quoted(value)
     if "\\" in value:
         return value
-    if of_list or (several and override.is_sweep_override()):
-        is_list = isinstance(override.value(), list | ChoiceSweep)
-        return _each_as_text(name, value) if is_list or of_list else value
-    return quoted(value)
+    if of_list or (several and isinstance(override.value(), ChoiceSweep)):
+        return _each_as_text(name, value)
+    return value if several and override.is_sweep_override() else quoted(value)
 
 
 def _each_as_text(name: str, value: str) -> str:

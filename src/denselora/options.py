@@ -24,8 +24,8 @@ def accepted(cfg: DictConfig, declared: type) -> DictConfig:
 
     Raises UserError for an option without a value, and as `checked` does.
     """
-    for name in sorted(OmegaConf.missing_keys(cfg)):
-        raise UserError(f"{name} is not set; add {name}=VALUE")
+    if missing := sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{missing[0]} is not set; add {missing[0]}=VALUE")
     values = OmegaConf.to_container(cfg, resolve=True)
     _convert(cfg, checked(declared, values), values)
     return cfg
@@ -45,10 +45,12 @@ def checked(declared: type[T], values: Mapping[str, Any], group: str = "") -> T:
 
 
 def declared_at(declared: type, name: str) -> Any:
-    """The annotation of an option by its dotted name; of the mapping for what lies in one that may
-    hold anything; None if there is no such option."""
+    """The annotation of an option by its dotted name, in which a number stands for a list's item;
+    of the mapping for what lies in one that may hold anything; None if there is no such option."""
     hint: Any = declared
     for part in name.split("."):
+        if part.isdecimal() and list in _parts(hint):
+            continue
         group = _group(hint)
         if group is None:
             return hint if dict in _parts(hint) else None
@@ -103,6 +105,8 @@ def _line(declared: type, fault: ErrorDetails, prefix: str) -> str:
         fix = f"use one of {', '.join(words)}"
     elif kind == "value_error":
         fix = str(fault["ctx"]["error"])
+    elif kind == "list_type":
+        fix = "give a list"
     else:
         fix = "give a mapping with the group's options"
     null = ", or null" if type(None) in _parts(declared_at(declared, own)) else ""
@@ -148,12 +152,15 @@ def _group(hint: Any) -> type | None:
 
 
 def _parts(hint: Any) -> list[Any]:
-    """What an annotation is made of: the members of a union, and what is annotated to them."""
+    """What an annotation is made of: the members of a union, a list's items, and what is annotated
+    to them."""
     if get_origin(hint) in (Union, types.UnionType):
         return [part for member in get_args(hint) for part in _parts(member)]
     if get_origin(hint) is Annotated:
         base, *metadata = get_args(hint)
         return [*_parts(base), *metadata]
+    if get_origin(hint) is list:
+        return [list, *_parts(*get_args(hint))]
     return [hint if _is_literal(hint) else get_origin(hint) or hint]
 
 

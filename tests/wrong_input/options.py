@@ -97,6 +97,11 @@ CASES = [
     case("tables tracker=tensorboard", "tracker=tensorboard: use one of wandb, or null"),
     case("benchmark step.rounds=0", "step.rounds=0: give a whole number"),
     case("benchmark 'step.ranks=[0]'", "step.ranks=[0]: in the list: give a whole number"),
+    case("benchmark step.shapes.cpu=3", "step.shapes.cpu=3: give a list"),
+    case(
+        "benchmark 'loop.shapes.cpu=[{name: a, config: {}, precision: half}]'",
+        "loop.shapes.cpu.0.precision=half: use one of float32, bfloat16",
+    ),
     case("check_gpu rehearse=maybe", "rehearse=maybe: give true or false"),
     case("make_mini folder=", "folder=: is empty"),
     # what there isn't
