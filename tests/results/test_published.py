@@ -19,7 +19,7 @@ def test_every_published_row_names_its_source():
 
 
 def test_complete_published_rows_average_to_what_they_print():
-    # catches slips in copying; the one row whose source contradicts itself says so
+    # catches slips in copying; a row whose source contradicts itself says so
     published = read_published(PUBLISHED)
     for row in published.commonsense.rows + published.math.rows:
         if row.cells and None not in row.cells and "mean would be" not in row.remark:
