@@ -20,9 +20,9 @@ from tests.training.inputs import train_config, write_inputs
         (["limit=inf"], "limit=inf: give a whole number above 0, or null"),
         (["limit=few"], "limit=few: give a whole number"),
         (["batch_tokens=1.5"], "batch_tokens=1.5: give a whole number"),
-        (["model.label=null"], r"model\.label: Input should be a valid string; change it"),
-        (["data.label=null"], r"data\.label: Input should be a valid string; change it"),
-        (["data.suite=riddles"], r"data\.suite: riddles is not one of commonsense, math"),
+        (["model.label=null"], r"model\.label=null: give text"),
+        (["data.label=null"], r"data\.label=null: give text"),
+        (["data.suite=riddles"], r"data\.suite=riddles: use one of commonsense, math"),
         (["data.suite=math", "tasks=[boolq]"], r"boolq is not in the suite data\.suite=math"),
     ],
 )
@@ -58,7 +58,12 @@ def inputs(tmp_path_factory):
 def test_a_pattern_of_modules_is_recorded_as_the_modules_that_it_found(
     inputs, tmp_path, modules, found
 ):
-    options = ["adapter=lora", f"adapter.target_modules={modules}", "trainer.max_steps=1"]
+    options = [
+        "adapter=lora",
+        "adapter.r=4",
+        f"adapter.target_modules={modules}",
+        "trainer.max_steps=1",
+    ]
     options += ["trainer.warmup_steps=0"]
     adapter = train(train_config(inputs, *options, f"output_dir={tmp_path}/run"))
     (record,), failures = evaluate(
@@ -70,7 +75,7 @@ def test_a_pattern_of_modules_is_recorded_as_the_modules_that_it_found(
 
 @pytest.mark.parametrize("label", ["adapter.label=null", "model.label=null", "data.label=null"])
 def test_training_refuses_what_no_record_could_hold(inputs, tmp_path, label):
-    with pytest.raises(UserError, match=r"label: Input should be a valid string; change it"):
+    with pytest.raises(UserError, match=r"label=null: give text"):
         train(train_config(inputs, label, f"output_dir={tmp_path}/run"))
     assert not (tmp_path / "run").exists()
 
