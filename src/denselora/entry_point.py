@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 
 import hydra
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -14,8 +15,10 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from denselora.command_line import explained, readable
+from denselora.configs import CONFIGS
 from denselora.errors import UserError, first_line
 from denselora.options import accepted
+from denselora.readers import read_text
 from denselora.screen import leave_out_noise
 from denselora.threads import wait_passively
 
@@ -81,6 +84,11 @@ def errors_in_one_line():
         _stop(explained(error))
     except OmegaConfBaseException as error:
         _stop(f"{error.full_key}: {first_line(error)}")
+    except yaml.MarkedYAMLError as error:
+        _stop(_where(error))
+    except UnicodeDecodeError:
+        _name_config_of_other_encoding()
+        raise
     except OSError as error:
         if error.filename is None:
             raise
@@ -89,6 +97,20 @@ def errors_in_one_line():
         message = str(error) or "interrupted; what is done is kept, run the same command again"
         print(f"\n{message}", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _where(error: yaml.MarkedYAMLError) -> str:
+    mark, problem = error.problem_mark, error.problem
+    return f"{mark.name}: not YAML in line {mark.line + 1} ({problem}); fix it"
+
+
+def _name_config_of_other_encoding() -> None:
+    """End the process with a line that names it; Hydra's error doesn't."""
+    for file in sorted(CONFIGS.rglob("*.yaml")):
+        try:
+            read_text(file, "fix it")
+        except UserError as error:
+            _stop(str(error))
 
 
 def _stop(message: str, code: int = 2) -> None:

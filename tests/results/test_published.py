@@ -51,3 +51,23 @@ def test_missing_or_broken_file_is_reported(tmp_path):
     path.write_text("a: [1")
     with pytest.raises(UserError, match=r"published\.yaml: not YAML"):
         read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "empty"),
+        (b"a: \xe9", "not UTF-8"),
+        ("a: 1".encode("utf-16"), "UTF-16"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"- 1", "published.yaml: "),
+        (b"\x07", "not YAML"),
+        (b"commonsense: 2026-13-45", "not YAML"),
+    ],
+)
+def test_what_is_no_published_file_is_one_line(tmp_path, content, fault):
+    path = tmp_path / "published.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=fault) as error:
+        read_published(path)
+    assert "\n" not in str(error.value) and str(error.value).endswith("restore it from git")

@@ -10,7 +10,17 @@ import pyarrow.parquet as pq
 
 from tests import ROOT
 from tests.wrong_input.case import Given, case, files
-from tests.wrong_input.spoil import LFS, cut, nonsense, pickle, pointer
+from tests.wrong_input.spoil import (
+    LFS,
+    a_list,
+    cut,
+    folder,
+    nonsense,
+    pickle,
+    pipe,
+    pointer,
+    spoilt,
+)
 
 # a run whose results have every kind of file
 RUN = "mini-denselora-r16-mini-clean-s42-9d403b26"
@@ -91,5 +101,17 @@ CASES = [
         given=published("record.json", lambda _: None),
         WANDB_MODE="online",
         HOME="/nowhere",
+    ),
+    *(
+        case(
+            "evaluate adapter_path=run/adapter", f"run/{name}", says, given=spoilt("run", name, how)
+        )
+        for name, how, says in (
+            ("metrics.jsonl", nonsense, "line 1 is malformed"),
+            ("metrics.jsonl", a_list, "line 1 is malformed"),
+            ("metrics.jsonl", folder, "a folder"),
+            ("change.npz", cut, "not a summary of change"),
+            ("change.npz", pipe, "a pipe"),
+        )
     ),
 ]

@@ -20,6 +20,7 @@ from denselora.adapter.layer import DenseLoraLayer
 from denselora.errors import UserError, first_fault, first_line
 from denselora.files import writing
 from denselora.readers import read_head, read_json
+from denselora.weight_files import check_weights
 
 CONFIG, BIN, SAFETENSORS = "adapter_config.json", "adapter_model.bin", "adapter_model.safetensors"
 EXPECTED = "give the two files that the authors' code wrote"
@@ -46,7 +47,7 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
     differ in shape, as only the model knows which is which.
 
     Raises ``ValueError`` for another activation, another kind of adapter or model, several active
-    adapters, or for such a folder.
+    adapters, or for such a folder; ``UserError`` for damaged files.
     """
     if isinstance(model_or_folder, PeftModel):
         model = model_or_folder
@@ -63,6 +64,11 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
             if isinstance(layer, DenseLoraLayer) and name in layer.denselora_core
         }
     elif isinstance(model_or_folder, (str, Path)):
+        if Path(model_or_folder).is_dir():
+            fix = "give an adapter's folder, with its two files whole"
+            read_json(Path(model_or_folder, CONFIG), fix)
+            if not check_weights(Path(model_or_folder), fix):
+                raise UserError(f"{model_or_folder}: has no weights; {fix}")
         config = PeftConfig.from_pretrained(model_or_folder)
         saved = load_peft_weights(str(model_or_folder), device="cpu")
         layers = _layers_in(saved, config) if isinstance(config, DenseLoraConfig) else {}
@@ -233,12 +239,13 @@ def _layers_in(saved: dict[str, torch.Tensor], config: DenseLoraConfig) -> dict[
         else:
             pair = path.rpartition(".")[2]
         encoder = saved.get(f"base_model.denselora_encoder.{pair}.weight")
-        if encoder is None:
+        decoder = saved.get(f"base_model.denselora_decoder.{pair}.weight")
+        if encoder is None or decoder is None:
             raise ValueError(
                 f"which pair {path} shares depends on its shape, which the folder does not tell; "
                 "load the adapter on its base model and pass that"
             )
-        layers[path] = [encoder, core, saved[f"base_model.denselora_decoder.{pair}.weight"]]
+        layers[path] = [encoder, core, decoder]
     return layers
 
 

@@ -21,6 +21,8 @@ from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.subjects import Subject
 from denselora.files import check_writable
 from denselora.methods import describe
+from denselora.results.change import read_change
+from denselora.results.metrics import read_losses
 from denselora.results.predictions import count, rows_hash
 from denselora.results.publish import publish_record
 from denselora.results.record import (
@@ -110,6 +112,17 @@ def check_recordable(config: dict[str, Any]) -> None:
                 f"tasks: {one.name} is not in the suite data.suite={data.suite} "
                 f"({', '.join(data.columns)}); leave it out or choose another data"
             )
+
+
+def check_training_files(subject: Subject) -> None:
+    """Raise UserError, before anything is answered, for files of the training that can't be put
+    among the results."""
+    if subject.trained:
+        run = RunFolder(subject.adapter.absolute().parent)
+        if run.metrics_file.exists():
+            read_losses(run.metrics_file)
+        if run.change_file.exists():
+            read_change(run.change_file)
 
 
 def method_of(subject: Subject, model: nn.Module) -> Method:

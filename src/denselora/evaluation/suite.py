@@ -18,7 +18,12 @@ from denselora.evaluation.adapter_folder import check_effect, prompt_logits
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.base import Base
 from denselora.evaluation.benchmark_rows import BenchmarkRows, read_benchmarks
-from denselora.evaluation.recording import check_recordable, method_of, record_evaluation
+from denselora.evaluation.recording import (
+    check_recordable,
+    check_training_files,
+    method_of,
+    record_evaluation,
+)
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
@@ -61,6 +66,7 @@ def _evaluate(
     for subject in subjects:
         subject.folder.identity["tests"] = rows
         subject.folder.check()
+        check_training_files(subject)
         on_main_process(partial(subject.folder.claim, at_end))
 
     # 4. One base for all.

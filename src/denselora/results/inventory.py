@@ -16,8 +16,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from denselora.configs import CONFIGS, composed
+from denselora.errors import UserError
 from denselora.files import write_text
 from denselora.identity import PLACE, dotted, is_name
+from denselora.readers import read_text
 from denselora.results.record import Record
 from denselora.typeset import markdown, markdown_row
 
@@ -45,10 +47,17 @@ class Experiment:
 
     @classmethod
     def read(cls, file: Path) -> "Experiment":
-        text = file.read_text(encoding="utf-8")
-        content = yaml.safe_load(text)
-        params = content.pop("hydra", {"sweeper": {"params": {}}})["sweeper"]["params"]
-        defaults = {name: of for each in content.pop("defaults") for name, of in each.items()}
+        """Raises UserError for a file that is no experiment's."""
+        text = read_text(file, "fix it")
+        try:
+            content = yaml.safe_load(text)
+            params = content.pop("hydra", {}).get("sweeper", {}).get("params", {})
+            listed = [each for each in content.pop("defaults", []) if each != "_self_"]
+            defaults = {name: of for each in listed for name, of in each.items()}
+        except (yaml.YAMLError, AttributeError, TypeError) as error:
+            raise UserError(
+                f"{file}: not an experiment's config ({' '.join(str(error).split())}); fix it"
+            ) from None
         adapters = params.get("adapter") or defaults.get("override /adapter") or "denselora"
         words = " ".join(line[2:] for line in text.splitlines()[1:] if line.startswith("# "))
         return cls(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from denselora.errors import UserError, first_line
 from denselora.files import read_lines
-from denselora.readers import read_head
+from denselora.readers import check_file, read_head
 
 PARQUET = ".parquet"
 LEVEL = 19  # zstd's; these files are written once
@@ -26,17 +26,15 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
 
     Raises `UserError`, naming file and line, for a line that isn't a JSON object.
     """
-    rows = []
+    rows, fix = [], "restore the file, or delete it and make it again"
+    check_file(file, fix)
     for number, line in enumerate(read_lines(file), start=1):
         try:
             row = json.loads(line.decode())
         except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
-            raise UserError(
-                f"{file}: line {number} is malformed; restore the file, or delete it and make it "
-                "again"
-            )
+            raise UserError(f"{file}: line {number} is malformed; {fix}")
         rows.append(row)
     return rows
 
