@@ -80,8 +80,9 @@ def check_length(run: str, most: int = LONGEST) -> None:
 def _content(config: dict[str, Any]) -> dict[str, Any]:
     content = {key: value for key, value in config.items() if key not in PLACE}
     for (group, name), before in LATER.items():
-        if content.get(group, {}).get(name) == before:
-            content[group] = {key: value for key, value in content[group].items() if key != name}
+        options = content.get(group)
+        if isinstance(options, dict) and options.get(name) == before:
+            content[group] = {key: value for key, value in options.items() if key != name}
     return content
 
 
@@ -92,7 +93,7 @@ def dotted(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict) and value:
             flat |= dotted(value, f"{prefix}{key}.")
         else:
-            flat[prefix + key] = value
+            flat[f"{prefix}{key}"] = value
     return flat
 
 

@@ -142,7 +142,7 @@ def load_base(
             dtype=dtype,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # the check tells of them in one line
+            ignore_mismatched_sizes=True,  # the check reports them in one line
             **options,
         )
     except torch.OutOfMemoryError:

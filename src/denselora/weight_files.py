@@ -5,10 +5,12 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from denselora.errors import UserError, first_line
-from denselora.readers import check_file, read_head, read_json
+from denselora.readers import read_head, read_json
 
 MODEL, INDEX = "model.safetensors", "model.safetensors.index.json"
-ADAPTER, ADAPTER_BIN = "adapter_model.safetensors", "adapter_model.bin"
+ADAPTER = "adapter_model.safetensors"
+# torch's own files, which are read without running what they hold
+BINS = ("adapter_model.bin", "pytorch_model.bin")
 PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 
 
@@ -26,10 +28,10 @@ def check_weights(folder: Path, fix: str) -> bool:
         found += dict.fromkeys(parts.values())
     for name in found:
         check_safetensors(folder / name, fix)
-    if (folder / ADAPTER_BIN).exists():
-        check_file(folder / ADAPTER_BIN, fix)
-        return True
-    return bool(found)
+    pickles = [name for name in BINS if (folder / name).exists()]
+    for name in pickles:
+        read_head(folder / name, fix)
+    return bool(found or pickles)
 
 
 def check_safetensors(file: Path, fix: str) -> None:

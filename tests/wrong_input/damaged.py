@@ -54,6 +54,28 @@ def without_checkpoints_but(how: Callable[[Path], object], name: str) -> Given:
     return copy_of("run", change)
 
 
+def resumed(config: bytes) -> Given:
+    """A run that has not ended, with another config.yaml."""
+
+    def change(run: Path) -> None:
+        shutil.rmtree(run / "adapter")
+        (run / "config.yaml").write_bytes(config)
+
+    return copy_of("run", change)
+
+
+def as_bin(folder: Path, how: Callable[[Path], object]) -> None:
+    """Put a spoilt file of torch's own in the place of the folder's safetensors."""
+    for safe, name in (
+        ("model", "pytorch_model"),
+        ("adapter/adapter_model", "adapter/adapter_model"),
+    ):
+        file = folder / f"{safe}.safetensors"
+        if file.exists():
+            file = file.rename(folder / f"{name}.bin")
+            how(file)
+
+
 RESUME = "train output_dir=run resume=true adapter.r=2 trainer.max_steps=2 trainer.save_steps=1"
 EVALUATE = "evaluate adapter_path=run/adapter"
 ADAPTER = "adapter/adapter_config.json"
@@ -171,5 +193,18 @@ CASES = [
             ("training.json: run_id", {"run_id": "../x"}),
             ("training.json", {"training": None}),
         )
+    ),
+    *(
+        case(words, says, given=copy_of(place, lambda here, how=how: as_bin(here, how)))
+        for words, place in (("train model.path=model", "model"), (EVALUATE, "run"))
+        for how, says in (
+            (nonsense, "whole" if place == "run" else "not a complete model folder"),
+            (pointer, "git lfs pull"),
+            (pipe, "a pipe"),
+        )
+    ),
+    *(
+        case(RESUME, "output_dir=run: was started under another config", given=resumed(content))
+        for content in (b"trainer: 5\n", b"1: 2\nadapter: {3: 4}\n", b"model: ${a.b}\n")
     ),
 ]

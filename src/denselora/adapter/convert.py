@@ -242,7 +242,7 @@ def _layers_in(saved: dict[str, torch.Tensor], config: DenseLoraConfig) -> dict[
         decoder = saved.get(f"base_model.denselora_decoder.{pair}.weight")
         if encoder is None or decoder is None:
             raise ValueError(
-                f"which pair {path} shares depends on its shape, which the folder does not tell; "
+                f"which pair {path} shares depends on its shape, which the folder does not say; "
                 "load the adapter on its base model and pass that"
             )
         layers[path] = [encoder, core, decoder]

@@ -153,7 +153,7 @@ def _load(base: PreTrainedModel, folder: Path, base_path: str) -> peft.PeftModel
     """The base with the adapter, as far as it fits: `check_adapter` has to say whether it does."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what the check tells in one line
+            warnings.simplefilter("ignore")  # of what the check reports in one line
             return peft.PeftModel.from_pretrained(base, str(folder), ignore_mismatched_sizes=True)
     except KeyError as error:  # of modules_to_save and the like
         raise UserError(
@@ -165,7 +165,7 @@ def _load(base: PreTrainedModel, folder: Path, base_path: str) -> peft.PeftModel
     except Exception as error:  # what doesn't fit can fail in any way
         raise UserError(
             f"adapter_path={folder}: doesn't fit model.path={base_path} ({first_line(error)}); "
-            "choose the base that it was made for"
+            "choose the base that it was made for, or get the folder whole again"
         ) from None
 
 

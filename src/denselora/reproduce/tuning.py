@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
-from denselora.identity import SEEDS, same_but_for
+from denselora.identity import SEEDS, dotted, same_but_for
 from denselora.training.run_folder import read_trained
 
 FREE = ("trainer.learning_rate", *SEEDS)
@@ -21,7 +21,7 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
         loss = found.training.validation_loss_nats
         alike = same_but_for(found.config, config, FREE)
         if alike and loss is not None and not found.training.collapsed:
-            rate = found.config["trainer"]["learning_rate"]
+            rate = dotted(found.config).get("trainer.learning_rate")
             if not isinstance(rate, int | float):
                 raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
             losses[loss] = rate
