@@ -6,14 +6,7 @@ from denselora.reproduce.script import run_script
 from denselora.results.record import Record, read_records
 
 RUNS, RESULTS = "runs/demo", "runs/demo/results"
-WHERE = (
-    "model=mini",
-    "data=mini",
-    "protocol=clean",
-    "seed=42",
-    f"runs_dir={RUNS}",
-    f"results_dir={RESULTS}",
-)
+MINI = ("model=mini", "data=mini", "protocol=clean")
 
 
 def demo(options: Sequence[str]) -> None:
@@ -23,13 +16,17 @@ def demo(options: Sequence[str]) -> None:
     UserError for a step that failed.
     """
     run_script(
-        "reproduce.py", "experiment=table1/base", "evaluation.scoring=choice", *WHERE, *options
-    )
+        "evaluate.py", *MINI, "scoring=choice", f"output_dir={RUNS}/base",
+        f"record_dir={RESULTS}/runs",
+    )  # fmt: skip
     run_script(
         "reproduce.py",
         "experiment=table1/lora_r32,table1/denselora_r16",
         "hydra/launcher=joblib_gpus",
-        *WHERE,
+        *MINI,
+        "seed=42",
+        f"runs_dir={RUNS}",
+        f"results_dir={RESULTS}",
         *options,
     )
     print(f"\n{learnt(read_records(RESULTS))}")
