@@ -3,6 +3,7 @@
 import pytest
 
 from denselora.entry_point import INTERRUPTED, errors_in_one_line
+from denselora.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ from denselora.entry_point import INTERRUPTED, errors_in_one_line
             2,
             "error: /a/b: Permission denied",
         ),
+        (UserError("a\nb: no such folder"), 2, "error: a b: no such folder"),
         (OSError(36, "File name too long", "x" * 300), 2, "x: File name too long; fix"),
     ],
 )

@@ -114,5 +114,6 @@ def _name_config_of_other_encoding() -> None:
 
 
 def _stop(message: str, code: int = 2) -> None:
-    print(f"error: {message}", file=sys.stderr)
+    one_line = " ".join(message.splitlines())  # what it quotes may hold a line break
+    print(f"error: {one_line}", file=sys.stderr)
     sys.exit(code)

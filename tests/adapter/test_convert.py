@@ -193,6 +193,7 @@ M = f"{Q}.lora_m.weight"
         ),
         (lambda state: state.clear(), "no lora_m.weight"),
         (lambda state: state.update({7: torch.ones(1)}), "7 is no tensor"),
+        (lambda state: state.update({"a\nb.lora_m.weight": torch.ones(4, 4)}), "is no tensor"),
         (lambda state: state.update({M: {"a": 1}}), "q_proj.lora_m.* no tensor"),
         (lambda state: state.update({M: torch.ones(4, 3)}), r"\[4, 3\], expected \[r, r\]"),
         (lambda state: state.update({M: torch.ones(4, 4, dtype=torch.int64)}), "no tensor"),

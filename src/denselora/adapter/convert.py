@@ -219,7 +219,8 @@ def _release_tensors(file: Path) -> dict[str, torch.Tensor]:
     tensors = {}
     for key, tensor in state.items():
         is_matrix = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
-        if not isinstance(key, str) or not is_matrix or not tensor.is_floating_point():
+        is_name = isinstance(key, str) and key.isprintable()
+        if not is_name or not is_matrix or not tensor.is_floating_point():
             raise UserError(f"{file}: {key!r} is no tensor of numbers by its name; {EXPECTED}")
         if tensor.is_meta or not tensor.isfinite().all():
             raise UserError(f"{file}: {key!r} holds NaN, infinity or nothing; {EXPECTED}")
