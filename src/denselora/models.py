@@ -9,7 +9,8 @@ from typing import Any
 import huggingface_hub
 import torch
 from accelerate import init_empty_weights
-from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.utils import validate_repo_id
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -40,7 +41,15 @@ def check_access(path: str) -> None:
     if Path(path).is_dir():
         _check_folder(path)
         read_config(path)
-    elif not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
+        return
+    try:
+        validate_repo_id(path)
+    except HFValidationError:
+        raise UserError(
+            f"model.path={path}: neither a folder nor a hub id, which is `name` or `owner/name`; "
+            "give one of them"
+        ) from None
+    if not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
         try:
             huggingface_hub.auth_check(path)
         except Exception as error:  # each version of the hub client has its own network errors

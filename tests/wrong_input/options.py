@@ -5,6 +5,8 @@ from tests.wrong_input.case import case, files
 LONG = "x" * 300
 
 CASES = [
+    case("train 'model.path=[a,b]'", "model.path=[a,b]: neither a folder nor a hub id"),
+    case("evaluate 'model.path=a b'", "model.path=a b: neither a folder nor a hub id"),
     case("train adapter=none", "adapter=none", "nothing to train"),
     # whole numbers, numbers, flags
     case("train seed=-1", "seed=-1: give a whole number of 0 or more"),
