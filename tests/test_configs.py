@@ -66,14 +66,55 @@ def test_every_run_of_every_experiment_can_run(experiment):
 )  # fmt: skip
 def test_table_1_trains_as_many_parameters_as_the_formula_says(name, trainable):
     """On LLaMA3-8B's shapes, without weights."""
-    adapter = composed("train", [f"experiment=table1/{name}", "model=llama3_8b"]).adapter
+    assert counted_on_llama3_8b(f"experiment=table1/{name}")[0] == trainable
+
+
+def counted_on_llama3_8b(*options: str) -> tuple[int, int]:
+    """Trainable and all parameters."""
+    adapter = composed("train", [*options, "model=llama3_8b"]).adapter
     shapes = LlamaConfig(
         hidden_size=4096, intermediate_size=14336, num_attention_heads=32, num_key_value_heads=8,
         num_hidden_layers=32, vocab_size=128256,
     )  # fmt: skip
     with init_empty_weights():
         model = attach(LlamaForCausalLM(shapes), adapter, steps=100)
-    assert count_parameters(model)[0] == trainable
+    return count_parameters(model)
+
+
+LAYERS, TYPES = 32, 5
+IN = {"q": 4096, "k": 4096, "v": 4096, "up": 4096, "down": 14336}
+OUT = {"q": 4096, "k": 1024, "v": 1024, "up": 14336, "down": 4096}
+ALL_IN, ALL_OUT = sum(IN.values()), sum(OUT.values())
+
+
+@pytest.mark.parametrize(
+    "options, trainable, percent",
+    [
+        ("miss adapter.r=1", LAYERS * ALL_OUT, 0.0098),
+        ("miss adapter.r=2", LAYERS * ALL_OUT * 2, 0.0196),
+        ("road", LAYERS * ALL_OUT, 0.0098),
+        ("road adapter.variant=road_2", LAYERS * ALL_OUT * 2, 0.0196),
+        ("road adapter.variant=road_4", LAYERS * ALL_OUT * 4, 0.0392),
+        ("lokr", 901_120, 0.0112),
+        ("denselora", (ALL_IN + ALL_OUT) * 16 + LAYERS * TYPES * 16**2, 0.0115),
+        ("psoft adapter.r=106", LAYERS * TYPES * (106 * 105 // 2 + 2 * 106), 0.0115),
+        ("unilora adapter.theta_d_length=925696", 925_696, 0.0115),
+        ("ia3", LAYERS * (ALL_OUT - OUT["down"] + IN["down"]), 0.0139),
+        ("peanut adapter.r=1", LAYERS * ALL_OUT * 2, 0.0196),
+        ("lora adapter.r=1", LAYERS * (ALL_IN + ALL_OUT), 0.0220),
+        ("hira adapter.r=1", LAYERS * (ALL_IN + ALL_OUT), 0.0220),
+        ("dora adapter.r=1", LAYERS * (ALL_IN + 2 * ALL_OUT), 0.0318),
+        ("lora adapter.r=2", LAYERS * (ALL_IN + ALL_OUT) * 2, 0.0441),
+        ("lily adapter.r=1", (8 * ALL_IN + 4 * ALL_OUT) + LAYERS * TYPES * 4, 0.0043),
+        ("c3a adapter.block_size=1024", LAYERS * sum(IN[m] * OUT[m] for m in IN) // 1024, 0.0555),
+        ("randlora adapter.r=4096", LAYERS * (3 * 8192 + 2 * 5120), 0.0139),
+    ],
+)  # fmt: skip
+def test_a_method_trains_as_many_parameters_as_its_file_says(options, trainable, percent):
+    name, *own = options.split()
+    counted, total = counted_on_llama3_8b(f"adapter={name}", *own)
+    assert counted == trainable
+    assert round(100 * counted / total, 4) == percent
 
 
 @pytest.mark.parametrize(

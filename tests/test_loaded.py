@@ -16,7 +16,7 @@ from denselora.evaluation.base import Base
 from denselora.loaded import check_adapter, not_finite
 from denselora.models import load_base
 from denselora.training.weights import load_weights, save_weights
-from tests.tiny import TARGETS, denselora_config, tiny_llama
+from tests.tiny import TARGETS, denselora_config, tiny_llama, train
 
 NORM, UP = "model.norm.weight", "model.layers.1.mlp.up_proj.weight"
 LORA = {"r": 4, "target_modules": TARGETS, "task_type": "CAUSAL_LM"}
@@ -32,6 +32,16 @@ METHODS = {
     "adalora": peft.AdaLoraConfig(
         target_r=2, init_r=4, total_step=100, target_modules=["q_proj", "v_proj"]
     ),
+    "hira": peft.HiraConfig(r=4, target_modules=["q_proj"]),
+    "ia3": peft.IA3Config(target_modules=TARGETS, feedforward_modules=["down_proj"]),
+    "road": peft.RoadConfig(target_modules=["q_proj"], group_size=2),
+    "psoft": peft.PsoftConfig(r=4, psoft_alpha=4, target_modules=["q_proj"]),
+    "miss": peft.MissConfig(r=4, target_modules=["q_proj"]),
+    "peanut": peft.PeanutConfig(r=4, target_modules=["q_proj"]),
+    "lily": peft.LilyConfig(r=4, stride_A=2, num_B=2, target_modules=["q_proj"]),
+    "randlora": peft.RandLoraConfig(r=4, target_modules=["q_proj"]),
+    "c3a": peft.C3AConfig(block_size=8, target_modules=["q_proj"]),
+    "unilora": peft.UniLoraConfig(r=4, theta_d_length=99, target_modules=["q_proj"]),
 }  # fmt: skip
 
 
@@ -132,6 +142,20 @@ def test_every_method_loads_what_it_saved(name, base, tmp_path):
     load_weights(peft.get_peft_model(tiny_llama(seed=1), METHODS[name]), tmp_path)
     with adapted(base, tmp_path, None) as model:
         check_adapter(model, peft.load_peft_weights(str(tmp_path), device="cpu"), "here")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_gives_the_same_logits_when_loaded(name, base, tmp_path):
+    tokens = torch.arange(12)[None]
+    with base.used() as frozen:
+        plain = frozen(input_ids=tokens).logits
+    trained = peft.get_peft_model(tiny_llama(), METHODS[name])
+    train(trained, tokens)
+    save_weights(trained, tmp_path)
+    with adapted(base, tmp_path, None) as model, torch.no_grad():
+        loaded = model(input_ids=tokens).logits
+        assert torch.equal(loaded, trained(input_ids=tokens).logits)
+    assert not torch.equal(loaded, plain)
 
 
 def test_embeddings_that_peft_saved_beside_an_adapter_are_no_fault(base, tmp_path):

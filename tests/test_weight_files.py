@@ -42,6 +42,16 @@ def test_a_part_that_is_not_whole_is_named(tmp_path, spoil, fault):
         check_weights(tmp_path, "get it again")
 
 
+@pytest.mark.parametrize("length", [0x280, 0x380, 0x480, 0x580])
+def test_a_header_whose_length_begins_like_a_pickle_is_no_pickle(tmp_path, length):
+    file = tmp_path / "adapter_model.safetensors"
+    save_file(WHOLE, file, {"": ""})
+    without = int.from_bytes(file.read_bytes()[:8], "little")
+    save_file(WHOLE, file, {"": "x" * (length - without)})
+    assert file.read_bytes()[:8] == length.to_bytes(8, "little")
+    assert check_weights(tmp_path, "")
+
+
 @pytest.mark.parametrize("index", ["{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "[]"])
 def test_an_index_that_names_no_files_is_refused(tmp_path, index):
     write_parts(tmp_path)

@@ -1,6 +1,7 @@
 """Puts the configured method on a base model: DenseLoRA, a PEFT baseline, or full fine-tuning."""
 
 from functools import partial
+from importlib.metadata import requires
 from typing import Any
 
 import peft
@@ -46,8 +47,16 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
 def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:
     """PEFT's config of the config group `adapter`, for a training of so many steps.
 
-    Raises UserError for an impossible value.
+    Raises UserError for an impossible value, or a method that the installed PEFT doesn't have.
     """
+    target = adapter.peft["_target_"]
+    package, _, name = target.rpartition(".")
+    if package == "peft" and not hasattr(peft, name):
+        (needed,) = [line for line in requires("denselora") if line.startswith("peft")]
+        raise UserError(
+            f"adapter={adapter.name}: adapter.peft._target_={target}: PEFT {peft.__version__} has "
+            f"no {name}; name one that it has, or install {needed} for those of configs/adapter"
+        )
     try:
         config = instantiate(adapter.peft, _convert_="all")
         if isinstance(config, partial):

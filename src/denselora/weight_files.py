@@ -37,7 +37,8 @@ def check_weights(folder: Path, fix: str) -> bool:
 def check_safetensors(file: Path, fix: str) -> None:
     """Raise UserError unless the file's header is safetensors' and its tensors are all there."""
     head = read_head(file, fix)
-    if head.startswith(PICKLES):
+    # the length of safetensors' header, which is JSON, may begin like a pickle
+    if head.startswith(PICKLES) and head[8:9] != b"{":
         raise UserError(f"{file}: a pickle (torch.save), not safetensors; {fix}")
     try:
         with safe_open(file, framework="pt") as opened:

@@ -522,7 +522,15 @@ def test_a_mistake_is_reported_and_nothing_written(start, override, message, tmp
 @pytest.mark.parametrize(
     "options",
     [
-        *(("lora",), ("dora",), ("vera",), ("lokr",), ("adalora",)),
+        *(("lora",), ("dora",), ("vera",), ("lokr",), ("adalora",), ("hira",), ("psoft",)),
+        *(
+            ("miss",),
+            ("peanut",),
+            ("lily",),
+            ("randlora",),
+            ("unilora", "adapter.theta_d_length=99"),
+        ),
+        *(("ia3",), ("road",), ("c3a", "adapter.block_size=8")),
         ("lora", "adapter.b_learning_rate_ratio=4"),
         ("denselora", "adapter.core_learning_rate_ratio=0.25"),
     ],
@@ -532,7 +540,8 @@ def test_every_method_stopped_and_continued_ends_as_if_it_never_was(
     inputs, tmp_path, monkeypatch, options
 ):
     """AdaLoRA's importance scores and pattern, too, are in the checkpoint."""
-    options = (f"adapter={options[0]}", *options[1:], "adapter.r=4")
+    rank = () if options[0] in ("ia3", "road", "c3a") else ("adapter.r=4",)
+    options = (f"adapter={options[0]}", *options[1:], *rank)
     whole = tmp_path / "whole"
     train(train_config(inputs, f"output_dir={whole}", *options))
     assert metrics(whole)[-1]["loss_nats"] != metrics(whole)[0]["loss_nats"]

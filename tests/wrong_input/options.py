@@ -55,6 +55,10 @@ CASES = [
     case("train adapter=lora +adapter.peft.rank_pattern=5", "adapter=lora", "adapter.peft"),
     case("train adapter=lora +adapter.peft.modules_to_save=5", "adapter=lora", "adapter.peft"),
     case("train adapter=lora +adapter.peft.nothing=1", "adapter=lora", "'nothing'"),
+    case("train adapter.peft._target_=peft.NoConfig", "has no NoConfig", "install peft"),
+    case("train adapter=psoft adapter.r=17", "adapter=psoft", "adapter.peft"),
+    case("train adapter=c3a adapter.block_size=7", "adapter=c3a", "adapter.peft"),
+    case("train adapter=road adapter.variant=road_3", "adapter=road", "road_3"),
     # words, names, paths
     case("train tracker=paper", "tracker=paper", "wandb, tensorboard, or null"),
     case("train trainer.optimizer=sgd", "trainer.optimizer=sgd: use one of adamw"),

@@ -13,7 +13,8 @@ from denselora.results.blocks import Block, Row
 from denselora.results.published import Published, PublishedPoint, PublishedRow
 from denselora.results.setting import differing_keys, in_words
 
-# Okabe and Ito's palette, told apart with any kind of colour vision; a method keeps its own.
+# Okabe and Ito's palette, told apart with any kind of colour vision, and for further methods darker
+# and lighter tones of it, which need their marker; a method keeps its own of both.
 COLOURS = {
     "denselora": "#0072B2",
     "lora": "#D55E00",
@@ -21,8 +22,35 @@ COLOURS = {
     "vera": "#CC79A7",
     "lokr": "#56B4E9",
     "adalora": "#E69F00",
+    "hira": "#7A3300",
+    "miss": "#004B73",
+    "peanut": "#005C43",
+    "lily": "#7D4463",
+    "psoft": "#8C6100",
+    "randlora": "#3D8AB3",
+    "c3a": "#B8A900",
+    "unilora": "#000000",
+    "ia3": "#8C8C8C",
+    "road": "#F0946B",
 }
-MARKERS = {"denselora": "o", "lora": "s", "dora": "D", "vera": "^", "lokr": "v", "adalora": "P"}
+MARKERS = {
+    "denselora": "o",
+    "lora": "s",
+    "dora": "D",
+    "vera": "^",
+    "lokr": "v",
+    "adalora": "P",
+    "hira": "<",
+    "miss": ">",
+    "peanut": "p",
+    "lily": "h",
+    "psoft": "8",
+    "randlora": "H",
+    "c3a": "d",
+    "unilora": "*",
+    "ia3": "$+$",
+    "road": "$=$",
+}
 DASHES = ["-", "--", ":", "-."]
 REFERENCE = "reference line"
 
