@@ -5,6 +5,8 @@ from tests.wrong_input.case import case, files
 LONG = "x" * 300
 
 CASES = [
+    case("reproduce output_dir=x", "output_dir=x: each run gets a folder of its own in runs_dir"),
+    case("train trainer.epochs=2000000000", "trainer.epochs=2000000000: ", "from 1 to 10000"),
     case("train 'model.path=[a,b]'", "model.path=[a,b]: neither a folder nor a hub id"),
     case("evaluate 'model.path=a b'", "model.path=a b: neither a folder nor a hub id"),
     case("train adapter=none", "adapter=none", "nothing to train"),

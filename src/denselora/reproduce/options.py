@@ -1,5 +1,8 @@
 """The options of scripts/reproduce.py."""
 
+from pydantic import model_validator
+
+from denselora.errors import UserError
 from denselora.evaluation.options import ScoringName
 from denselora.fields import AnyText, Count, FilePath, Flag, options
 from denselora.training.options import Train
@@ -23,3 +26,12 @@ class Reproduce(Train):
     runs_dir: FilePath
     results_dir: FilePath
     gpu: AnyText
+
+    @model_validator(mode="after")
+    def _names_the_runs_folders(self):
+        if self.output_dir is not None:
+            raise UserError(
+                f"output_dir={self.output_dir}: each run gets a folder of its own in runs_dir; set "
+                "that"
+            )
+        return self

@@ -121,7 +121,7 @@ def all_states(runs: Path) -> list[RunState]:
 
 
 def _read_note(file: Path) -> Noted:
-    fix = "delete the file"
+    fix = "give the runs_dir of reproduce.py, or delete the file if it is a run's, damaged"
     noted = read_json(file, fix)
     try:
         return _noted.validate_python(noted)

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import model_validator
 
 from denselora.errors import UserError
-from denselora.fields import Count, CountOrZero, Flag, OnOff, Positive, PositiveOrZero, options
+from denselora.fields import (
+    Count,
+    CountOrZero,
+    Flag,
+    OnOff,
+    Positive,
+    PositiveOrZero,
+    Whole,
+    options,
+)
 from denselora.options import checked
 
 
@@ -14,7 +23,7 @@ from denselora.options import checked
 class Settings:
     """The `trainer` config group; units and meaning stand in configs/trainer/default.yaml."""
 
-    epochs: Count
+    epochs: Annotated[int, Whole(1, 10_000)]
     max_steps: CountOrZero | None
     global_batch_size: Count
     micro_batch_size: Count
