@@ -90,6 +90,16 @@ matched: $(STAMP)  ## every method, clean protocol, tuned learning rate, three s
 	$(PY) scripts/reproduce.py experiment=learning_rate_vera $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)
 
+SHARES = $(notdir $(wildcard configs/experiment/budget/*))
+at_share = $(patsubst configs/experiment/%.yaml,%,$(wildcard configs/experiment/budget/$(1)/*.yaml))
+
+budget: $(addprefix budget-,$(SHARES))  ## methods at 0.01, 0.025 and 0.05 % of the parameters: a grid each, then three seeds (MODEL=mini)
+
+budget-%: $(STAMP)
+	for experiment in $(call at_share,$*); do \
+	  $(PY) scripts/reproduce.py experiment=$$experiment $(call model,$(MODEL)) $(ARGS) || exit; done
+	$(PY) scripts/reproduce.py experiment=$(call list,$(call at_share,$*)) seed=42,43,44 tuned=true $(call model,$(MODEL)) $(ARGS)
+
 status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, missing (RUNS=runs)
 	$(PY) scripts/status.py $(RUNS)
 
@@ -114,4 +124,4 @@ clean:  ## remove caches (keeps .venv, data and results)
 
 .PHONY: help setup test test-quick test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
   reproduce reproduce-llama3-8b reproduce-smollm2 sweep-rank sweep-modules \
-  sweep-data ablations matched status
+  sweep-data ablations matched budget status

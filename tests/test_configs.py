@@ -9,11 +9,12 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from denselora.configs import CONFIGS, composed
 from denselora.identity import run_id
 from denselora.methods import attach
-from denselora.models import count_parameters
+from denselora.models import count_parameters, empty_base
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 from tests.configs import resolved
-from tests.tiny import tiny_llama
+
+MINI = "data/mini/base"
 
 
 def choices(group: str) -> list[str]:
@@ -33,7 +34,7 @@ def test_every_choice_composes_and_is_named_after_its_file(group, choice):
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
 def test_every_run_of_every_experiment_can_run(experiment):
-    """Settings that the loop takes, and a method, if any, that attaches to a tiny LLaMA."""
+    """Settings that the loop takes, and a method, if any, that attaches to mini."""
     if experiment == "learning_rate_search":
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -53,8 +54,9 @@ def test_every_run_of_every_experiment_can_run(experiment):
         for method in methods.values():
             if method.name == "none":
                 continue
-            trainable, _ = count_parameters(attach(tiny_llama(), method, steps=100))
-            assert trainable > 0
+            with init_empty_weights():
+                model = attach(empty_base(MINI), method, steps=100)
+            assert count_parameters(model)[0] > 0
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,43 @@ def test_a_method_trains_as_many_parameters_as_its_file_says(options, trainable,
     counted, total = counted_on_llama3_8b(f"adapter={name}", *own)
     assert counted == trainable
     assert round(100 * counted / total, 4) == percent
+
+
+BUDGET = [name for name in choices("experiment") if name.startswith("budget/")]
+SHARES = {"share_0_01": (4, 16), "share_0_025": (16, 32), "share_0_05": (64, 64)}
+# on mini no setting of theirs comes near
+SMALL = ("share_0_025/lokr", "share_0_025/road", "share_0_05/road", "share_0_05/psoft")
+
+
+@pytest.mark.parametrize("experiment", BUDGET)
+def test_on_mini_a_budget_is_denselora_s_unless_no_setting_reaches_it(experiment):
+    _, share, method = experiment.split("/")
+    r = SHARES[share][0]
+    adapter = composed("train", [f"experiment={experiment}", "model=mini", "data=mini"]).adapter
+    with init_empty_weights():
+        trainable = count_parameters(attach(empty_base(MINI), adapter, steps=100))[0]
+    near = 2 / 3 < trainable / (2304 * r + 6 * TYPES * r**2) < 3 / 2
+    assert near != (f"{share}/{method}" in SMALL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", BUDGET)
+def test_on_llama3_8b_a_budget_is_denselora_s(experiment):
+    r = SHARES[experiment.split("/")[1]][1]
+    trainable = counted_on_llama3_8b(f"experiment={experiment}")[0]
+    budget = (ALL_IN + ALL_OUT) * r + LAYERS * TYPES * r**2
+    assert 2 / 3 < trainable / budget < 3 / 2
+
+
+def test_the_methods_of_a_budget_have_equally_many_learning_rates():
+    grids = []
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for experiment in BUDGET:
+            whole = compose("reproduce", [f"experiment={experiment}"], return_hydra_config=True)
+            (name, values), *_ = whole.hydra.sweeper.params.items()
+            assert name == "trainer.learning_rate"
+            grids.append(len(values.split(",")))
+    assert set(grids) == {5}
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,6 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "
             f"{config['model']['name']} with another learning rate; run experiment=learning_rate, "
-            "or learning_rate_vera, with the same options first"
+            "or learning_rate_vera, or budget's without tuned=true, with the same options first"
         )
     return losses[min(losses)]
