@@ -59,6 +59,9 @@ CASES = [
     case("train adapter=lora +adapter.peft.nothing=1", "adapter=lora", "'nothing'"),
     case("train adapter.peft._target_=peft.NoConfig", "has no NoConfig", "install peft"),
     case("train adapter=psoft adapter.r=17", "adapter=psoft", "adapter.peft"),
+    case(
+        "reproduce experiment=budget/share_0_01/lora", "budget/share_0_01=lora: there are", "miss"
+    ),
     case("train adapter=c3a adapter.block_size=7", "adapter=c3a", "adapter.peft"),
     case("train adapter=road adapter.variant=road_3", "adapter=road", "road_3"),
     # words, names, paths
