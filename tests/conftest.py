@@ -22,6 +22,23 @@ from transformers import LlamaForCausalLM
 from tests import ROOT
 from tests.tiny import TINY, tiny_llama, write_data, write_model
 
+# what `make test-quick` leaves out
+SLOW = """
+adapter/fused/test_gpu adapter/test_architectures adapter/test_convert adapter/test_bases
+adapter/test_processes data/test_subset evaluation/ reproduce/ results/report results/test_artifact
+results/test_figures results/test_inventory results/test_tables speed/ test_adapters test_bad_input
+test_configs test_extending test_loaded test_mini test_package test_whole_way training/test_compiled
+training/test_device training/test_kill training/test_multiprocess training/test_run wrong_input
+world/
+""".split()  # noqa: SIM905
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    slow = tuple(str(ROOT / "tests" / place) for place in SLOW)
+    for item in items:
+        if str(item.path).startswith(slow):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def llama() -> LlamaForCausalLM:

@@ -41,7 +41,8 @@ def line(**changes) -> str:
 def test_the_first_fault_is_named_with_its_option_and_value():
     assert line(n=0, on="x") == "n=0: give a whole number above 0"
     assert (
-        line(inner={"rate": "fast", "way": "a"}) == "inner.rate=fast: give a finite number above 0"
+        line(inner={"rate": "fast", "way": "a"})
+        == "inner.rate=fast: give a finite number above 0, at most 1e12"
     )
 
 

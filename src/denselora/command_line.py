@@ -157,6 +157,8 @@ def _of_adapters(options: type) -> frozenset[str]:
     """The options that the files in configs/adapter have, where a script has that group."""
     if declared_at(options, "adapter") is None:
         return frozenset()
-    contents = [yaml.safe_load(file.read_text()) for file in (CONFIGS / "adapter").glob("*.yaml")]
+    contents = [
+        yaml.safe_load(file.read_text("utf-8")) for file in (CONFIGS / "adapter").glob("*.yaml")
+    ]
     keys = {key for content in contents for key in content} - {"defaults"}
     return frozenset(f"adapter.{key}" for key in keys)

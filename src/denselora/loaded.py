@@ -53,7 +53,7 @@ def check_tensors(
     fault: str,
     unexpected: Collection[str] | None = None,
 ) -> None:
-    """Raise UserError unless saved tensors have the names and shapes of a model's own.
+    """Raise UserError unless saved tensors have the names, shapes and kind of numbers of a model's.
 
     fault: what it means if they don't. unexpected: the names that don't belong there; by default
     all that the model lacks.
@@ -67,6 +67,11 @@ def check_tensors(
             f"{key} {list(saved[key].shape)} for {list(tensor.shape)}"
             for key, tensor in own.items()
             if key in saved and saved[key].shape != tensor.shape
+        ],
+        of_another_type=[
+            f"{key} {saved[key].dtype}".replace("torch.", "")
+            for key, tensor in own.items()
+            if key in saved and tensor.is_floating_point() != saved[key].is_floating_point()
         ],
         not_finite=not_finite(saved.items()),
     )

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from denselora.fields import Count, Flag, Name, Text, options
+from denselora.fields import Count, Flag, Name, Text, Whole, options
 from denselora.options import checked
 
 LossReduction = Literal["micro_batch_mean", "token_mean"]
@@ -54,7 +54,7 @@ class Prompt:
 class Decoding:
     """Deterministic decoding: beams (1 = greedy) and the most tokens to make."""
 
-    num_beams: Count
+    num_beams: Annotated[int, Whole(1, 64)]
     max_new_tokens: Count
 
 

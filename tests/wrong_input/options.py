@@ -5,6 +5,13 @@ from tests.wrong_input.case import case, files
 LONG = "x" * 300
 
 CASES = [
+    case("demo data.ntrain=5", "data.ntrain: there is no such option", "data.n_train"),
+    case("train adapter.alpha=1e30", "adapter.alpha=1e+30: ", "at most 1e12"),
+    case("ask protocol.decoding.num_beams=4000", "num_beams=4000: ", "from 1 to 64"),
+    case("train", "environment variables WORLD_SIZE", WORLD_SIZE="2"),
+    case("train", "environment variables WORLD_SIZE", WORLD_SIZE="x", RANK="0", LOCAL_RANK="0"),
+    case("tables results_dir=<data>", "no runs/ in it"),
+    case("report results_dir=<data>", "no runs/ in it"),
     case("reproduce output_dir=x", "output_dir=x: each run gets a folder of its own in runs_dir"),
     case("train trainer.epochs=2000000000", "trainer.epochs=2000000000: ", "from 1 to 10000"),
     case("train 'model.path=[a,b]'", "model.path=[a,b]: neither a folder nor a hub id"),

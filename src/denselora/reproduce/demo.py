@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from denselora.command_line import readable
+from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.results.record import Record, read_records
 
@@ -15,6 +17,7 @@ def demo(options: Sequence[str]) -> None:
     options: further ones of reproduce.py. What is done is skipped, what was stopped goes on. Raises
     UserError for a step that failed.
     """
+    readable(options, Reproduce, several=True)  # before the work begins
     run_script(
         "evaluate.py", *MINI, "scoring=choice", f"output_dir={RUNS}/base",
         f"record_dir={RESULTS}/runs",

@@ -347,6 +347,10 @@ def read_records(folder: str | Path) -> list[Record]:
     """
     if not Path(folder).is_dir():
         raise UserError(f"results_dir={folder}: no such folder; give one with runs/ in it")
+    if not (Path(folder) / "runs").is_dir():
+        raise UserError(
+            f"results_dir={folder}: no runs/ in it; give the results_dir of reproduce.py"
+        )
     # what begins with a dot is being published just now
     return [read_record(path) for path in sorted(Path(folder).glob(f"runs/[!.]*/{RECORD}"))]
 

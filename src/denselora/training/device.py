@@ -6,7 +6,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import parse_flag_from_env
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.models import precision
 from denselora.training.job import Job
 
@@ -57,7 +57,14 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # without this, processes on a machine without GPU would not find each other
     on_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
-    dtype = precision(PartialState(cpu=on_cpu).device, job.settings.precision)
+    try:
+        device = PartialState(cpu=on_cpu).device
+    except ValueError as error:  # left over from another job's shell
+        raise UserError(
+            "environment variables WORLD_SIZE, RANK, LOCAL_RANK, MASTER_ADDR and MASTER_PORT: "
+            f"unset them, or {LAUNCH} ({first_line(error)})"
+        ) from None
+    dtype = precision(device, job.settings.precision)
     accelerator = Accelerator(
         cpu=on_cpu,
         mixed_precision=MIXED[dtype],

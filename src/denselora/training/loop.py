@@ -82,6 +82,8 @@ class Loop:
                 metrics["seconds"] = progress.seconds
                 self.log(metrics)
                 self._show(bar, metrics)
+                if last and progress.skipped == progress.step:
+                    raise Diverged(f"step {progress.step}: {metrics['skipped']}, as in all steps")
                 if progress.skipped_in_a_row >= self.settings.max_skipped_steps:
                     raise Diverged(
                         f"step {progress.step}: {metrics['skipped']}, and so were the "
