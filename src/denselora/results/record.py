@@ -340,14 +340,20 @@ def read_record(path: str | Path) -> Record:
     return dataclasses.replace(record, file=path)
 
 
+# what a results folder may have without runs, where none has ended well
+MADE = {"tables", "figures", "README.md", "report.html"}
+
+
 def read_records(folder: str | Path) -> list[Record]:
     """All records of a results folder, `runs/<run id>/record.json`, by run id.
 
-    Raises `UserError` if there is no such folder, or as `read_record` does.
+    Raises `UserError` if there is no such folder, if it holds other things but no runs/, or as
+    `read_record` does.
     """
     if not Path(folder).is_dir():
         raise UserError(f"results_dir={folder}: no such folder; give one with runs/ in it")
-    if not (Path(folder) / "runs").is_dir():
+    there = {path.name for path in Path(folder).iterdir()}
+    if "runs" not in there and not there <= MADE:
         raise UserError(
             f"results_dir={folder}: no runs/ in it; give the results_dir of reproduce.py"
         )
