@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, Quote
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from denselora.configs import CONFIGS
-from denselora.errors import UserError
+from denselora.errors import UserError, in_one_line
 from denselora.fields import Several, Text
 from denselora.options import declared_at, is_mapping, kind_of, names, unknown
 
@@ -41,7 +41,7 @@ def explained(error: HydraException) -> str:
     """A line that says what is wrong in a command line that Hydra refuses."""
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
-    message = re.sub(r"\s*\n\s*", "; ", str(error).strip())
+    message = in_one_line(error)
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         if group.startswith("hydra"):
@@ -65,7 +65,7 @@ def explained(error: HydraException) -> str:
             f"{found[1]}: one value is wanted here; a list is NAME=[A,B], text with a comma has "
             "quotes; scripts/reproduce.py runs several values one after another"
         )
-    return re.sub(r"\s*\n\s*", "; ", str(error.__cause__ or error).strip())
+    return in_one_line(error.__cause__ or error)
 
 
 def _readable(argument: str, options: type, several: bool) -> str:

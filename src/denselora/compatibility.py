@@ -1,6 +1,6 @@
 """What can't work together, found before any weight is loaded: method, bits, base, tokenizer, rows.
 
-Each check raises UserError.
+Each check raises UserError. A base's config is what transformers reads of its config.json.
 """
 
 import copy
@@ -20,7 +20,6 @@ WIDTH = 256  # of the layer that a method is tried on
 
 def check_base(
     config: PretrainedConfig,
-    path: str,
     tokenizer: PreTrainedTokenizerBase,
     quantization: str | None,
     full: bool = False,
@@ -28,36 +27,35 @@ def check_base(
     """Every token of the tokenizer has its row in the embedding, and weights that are quantised
     already are neither quantised again nor trained.
 
-    path: the model's. full: whether all of its weights are to be trained.
+    full: whether all of its weights are to be trained.
     """
     last = max(tokenizer.get_vocab().values())
     if last >= config.vocab_size:
         raise UserError(
-            f"model.path={path}: its tokenizer has ids up to {last}, the model a vocabulary of "
-            f"{config.vocab_size}; get the folder's files from one place"
+            f"model.path={config.name_or_path}: its tokenizer has ids up to {last}, the model a "
+            f"vocabulary of {config.vocab_size}; get the folder's files from one place"
         )
     if getattr(config, "quantization_config", None) and (quantization or full):
         option = f"quantization={quantization}" if quantization else "adapter=full"
         raise UserError(
-            f"{option}: the weights of model.path={path} are quantised already "
+            f"{option}: the weights of model.path={config.name_or_path} are quantised already "
             "(quantization_config in its config.json); choose "
             + ("null" if quantization else "another adapter")
         )
 
 
-def check_positions(config: PretrainedConfig, path: str, tokens: int, of: str) -> None:
+def check_positions(config: PretrainedConfig, tokens: int, of: str) -> None:
     """So many tokens fit the positions that the base was made for. of: what has so many."""
     positions = getattr(config, "max_position_embeddings", None)
     if positions and tokens > positions:
         raise UserError(
-            f"model.path={path}: made for {positions} tokens, and {of} has {tokens}; choose "
-            "another model or leave long rows out"
+            f"model.path={config.name_or_path}: made for {positions} tokens, and {of} has "
+            f"{tokens}; choose another model or leave long rows out"
         )
 
 
 def check_prompts(
     config: PretrainedConfig,
-    path: str,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Iterable[str],
     room: int,
@@ -70,9 +68,7 @@ def check_prompts(
     long = [prompt for prompt in prompts if len(prompt.encode()) + 2 + room > positions]
     if long:
         tokens = max(map(len, tokenizer(long)["input_ids"]))
-        check_positions(
-            config, path, tokens + room, f"the longest prompt with {room} for an answer"
-        )
+        check_positions(config, tokens + room, f"the longest prompt with {room} for an answer")
 
 
 def check_quantised(

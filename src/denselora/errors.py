@@ -18,6 +18,11 @@ def first_line(error: BaseException) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
+def in_one_line(error: BaseException) -> str:
+    """All that an error says, its lines joined by semicolons."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
 def first_fault(error: ValidationError) -> str:
     """The first fault found, with its key, on one line."""
     first, *others = error.errors(include_url=False)

@@ -42,13 +42,11 @@ def check_access(path: str) -> None:
         _check_folder(path)
         read_config(path)
         return
-    try:
-        validate_repo_id(path)
-    except HFValidationError:
+    if not is_hub_id(path):
         raise UserError(
             f"model.path={path}: neither a folder nor a hub id, which is `name` or `owner/name`; "
             "give one of them"
-        ) from None
+        )
     if not isinstance(huggingface_hub.try_to_load_from_cache(path, "config.json"), str):
         try:
             huggingface_hub.auth_check(path)
@@ -253,6 +251,15 @@ def same_base(one: dict[str, Any], other: dict[str, Any]) -> bool:
         return torch.allclose(a, b, rtol=2**-7, atol=1e-5)
     except (KeyError, TypeError, ValueError, RuntimeError):  # read from a file, it may be anything
         return False
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether a name could be a repository's on the hub: `name` or `owner/name`."""
+    try:
+        validate_repo_id(path)
+    except HFValidationError:
+        return False
+    return True
 
 
 def _is_folder_name(path: str) -> bool:

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.errors import HfHubHTTPError
 
-from denselora.errors import UserError, first_line
-from denselora.evaluation.adapter_folder import read_adapter, weights_hash
+from denselora.errors import UserError, first_line, in_one_line
+from denselora.evaluation.adapter_folder import read_adapter
+from denselora.models import is_hub_id
 
 # what an adapter's folder has, or that of a whole model
 FILES = ["README.md", "*.json", "*.safetensors"]
@@ -21,7 +21,6 @@ def push(folder: Path, repo: str, private: bool) -> str:
     token, or the hub refuses.
     """
     read_adapter(folder)
-    weights_hash(folder)
     _check_name(repo)
     if get_token() is None:
         raise UserError(f"repo={repo}: no token; run `hf auth login`, or set HF_TOKEN")
@@ -37,7 +36,7 @@ def push(folder: Path, repo: str, private: bool) -> str:
     except HfHubHTTPError as error:
         raise UserError(f"repo={repo}: {_refusal(error)}") from None
     except ValueError as error:  # of the card
-        raise UserError(f"adapter_path={folder}: {_in_one_line(error)}; fix it") from None
+        raise UserError(f"adapter_path={folder}: {in_one_line(error)}; fix it") from None
     except Exception as error:  # each version of the hub client has its own network errors
         raise UserError(
             f"repo={repo}: {constants.ENDPOINT} can't be reached ({first_line(error)}); try again"
@@ -46,12 +45,7 @@ def push(folder: Path, repo: str, private: bool) -> str:
 
 
 def _check_name(repo: str) -> None:
-    try:
-        validate_repo_id(repo)
-        named = repo.count("/") == 1
-    except HFValidationError:
-        named = False
-    if not named:
+    if not (repo.count("/") == 1 and is_hub_id(repo)):
         raise UserError(f"repo={repo}: give a name on the hub, as USER/NAME")
 
 
@@ -62,8 +56,4 @@ def _refusal(error: HfHubHTTPError) -> str:
         return "the hub doesn't know the token; run `hf auth login` again"
     if status == 403:
         return "the token may not write there; give it the right to, or choose another repo"
-    return f"the hub refused ({_in_one_line(error)}); try again"
-
-
-def _in_one_line(error: Exception) -> str:
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    return f"the hub refused ({in_one_line(error)}); try again"

@@ -13,9 +13,9 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The trained parameters for an optimizer: those of `of` at `ratio` times the learning rate.
 
-    E and D collect the gradients of all layers, M those of its own alone, so that one rate for both
-    is a compromise. That two help is this project's finding, not the paper's, which has one; the
-    form is LoRA+'s (arXiv 2402.12354, equation 4), which trains B faster than A.
+    E and D collect the gradients of all layers, M those of its own alone; the paper has one rate
+    for both. Whether two help isn't known yet. The form is LoRA+'s (arXiv 2402.12354), which trains
+    B faster than A.
 
         optimizer = torch.optim.AdamW(parameter_groups(model, 4e-3, ratio=0.25))
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from denselora.adapter import use_fused
+from denselora.compatibility import check_quantised
 from denselora.errors import UserError, first_line
 from denselora.evaluation.base import Base
 from denselora.identity import dotted
@@ -72,6 +73,12 @@ def adapter_config(folder: Path) -> peft.PeftConfig | None:
             "which the scorings here don't allow for; give an adapter of weights, such as LoRA"
         )
     return config
+
+
+def check_bits(folder: Path, quantization: str | None, device: torch.device) -> None:
+    """Raise UserError if the adapter can't be put on a base that is quantised so."""
+    if quantization and (config := adapter_config(folder)):
+        check_quantised(f"adapter_path={folder}", config, quantization, device)
 
 
 def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | None:

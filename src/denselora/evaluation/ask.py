@@ -47,7 +47,7 @@ def ask(respondent: Respondent, row: dict[str, str], words: Sequence[str] = ()) 
     prompt = respondent.protocol.evaluation_prompt(rows[0])
     base = respondent.model.config
     room = respondent.protocol.decoding.max_new_tokens
-    check_prompts(base, base.name_or_path, respondent.tokenizer, [prompt], room)
+    check_prompts(base, respondent.tokenizer, [prompt], room)
     written = _answer(Generate(respondent, question), rows)
     if not words:
         return Answer(prompt, written["raw"], None, {})

@@ -6,11 +6,28 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from denselora.compatibility import check_base
 from denselora.digest import digests
-from denselora.models import count_parameters, fingerprint, load_base
+from denselora.models import (
+    check_access,
+    count_parameters,
+    fingerprint,
+    load_base,
+    load_tokenizer,
+    read_config,
+)
 from denselora.threads import use_threads
+
+
+def checked_tokenizer(path: str, quantization: str | None) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base that can be had and fits it. Raises as `check_access`,
+    `load_tokenizer` and `check_base` do."""
+    check_access(path)
+    tokenizer = load_tokenizer(path)
+    check_base(read_config(path), tokenizer, quantization)
+    return tokenizer
 
 
 class Base:

@@ -11,11 +11,10 @@ from omegaconf import DictConfig
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from denselora.compatibility import check_base
-from denselora.evaluation.adapter_folder import adapted, read_adapter
-from denselora.evaluation.base import Base
+from denselora.evaluation.adapter_folder import adapted, check_bits, read_adapter
+from denselora.evaluation.base import Base, checked_tokenizer
 from denselora.evaluation.subjects import follow
-from denselora.models import check_access, load_tokenizer, precision, read_config
+from denselora.models import precision
 from denselora.protocol import Protocol
 
 
@@ -43,9 +42,9 @@ def load_respondent(
     config = follow(cfg, [folder], [trained], overrides)
     path = config["model"]["path"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    check_access(path)
-    tokenizer = load_tokenizer(path)
-    check_base(read_config(path), path, tokenizer, config["quantization"])
+    tokenizer = checked_tokenizer(path, config["quantization"])
+    if folder:
+        check_bits(folder, config["quantization"], device)
     base = Base(path, precision(device), device, config["quantization"])
     with adapted(base, folder, trained) if folder else nullcontext(base.model) as model:
         yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

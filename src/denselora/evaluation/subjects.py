@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from denselora.compatibility import check_quantised
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import (
     adapted,
-    adapter_config,
     config_hash,
     read_adapter,
     training_config,
@@ -40,11 +37,6 @@ class Subject:
     trained: Trained | None
     run: str
     folder: EvaluationFolder
-
-    def check_bits(self, quantization: str | None, device: torch.device) -> None:
-        """Raise UserError if the adapter can't be put on a base that is quantised so."""
-        if self.adapter and quantization and (config := adapter_config(self.adapter)):
-            check_quantised(f"adapter_path={self.adapter}", config, quantization, device)
 
     @contextmanager
     def on(self, base: Base) -> Iterator[nn.Module]:

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from denselora import provenance
-from denselora.compatibility import check_base, check_prompts
+from denselora.compatibility import check_prompts
 from denselora.errors import UserError, first_line
-from denselora.evaluation.adapter_folder import check_effect, prompt_logits
+from denselora.evaluation.adapter_folder import check_bits, check_effect, prompt_logits
 from denselora.evaluation.answering import answer_rows
-from denselora.evaluation.base import Base
+from denselora.evaluation.base import Base, checked_tokenizer
 from denselora.evaluation.benchmark_rows import BenchmarkRows, read_benchmarks
 from denselora.evaluation.recording import (
     check_recordable,
@@ -27,7 +27,7 @@ from denselora.evaluation.recording import (
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
-from denselora.models import check_access, load_tokenizer, precision, read_config
+from denselora.models import precision, read_config
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.record import Record
@@ -71,13 +71,12 @@ def _evaluate(
 
     # 4. One base for all.
     path = config["model"]["path"]
-    check_access(path)
-    tokenizer, shape = load_tokenizer(path), read_config(path)
-    check_base(shape, path, tokenizer, config["quantization"])
+    tokenizer = checked_tokenizer(path, config["quantization"])
     prompts = (protocol.evaluation_prompt(row) for test in tests for row in test.rows)
-    check_prompts(shape, path, tokenizer, prompts, protocol.decoding.max_new_tokens)
+    check_prompts(read_config(path), tokenizer, prompts, protocol.decoding.max_new_tokens)
     for subject in subjects:
-        subject.check_bits(config["quantization"], process.device)
+        if subject.adapter:
+            check_bits(subject.adapter, config["quantization"], process.device)
     base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:
         subject.folder.check_base(base.fingerprint)

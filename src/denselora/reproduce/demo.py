@@ -46,12 +46,11 @@ def learnt(records: Sequence[Record]) -> str:
     if missing:
         return f"No average of {', '.join(sorted(missing))}: see above."
     base, lora, dense = (by_method[name] for name in ("none", "lora", "denselora"))
-    chances = [part.chance for part in base.benchmarks.values()]
     return (
         f"DenseLoRA r={dense.method.r} answers {_percent(dense)} % of the questions with "
         f"{dense.method.trainable:,} trained parameters, LoRA r={lora.method.r} {_percent(lora)} % "
         f"with {lora.method.trainable:,}; the base, made to choose, {_percent(base)} %, guessing "
-        f"gives {100 * sum(chances) / len(chances):.1f} %."
+        f"gives {100 * base.chance:.1f} %."
     )
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
-from denselora.results.blocks import Block, Row
+from denselora.results.blocks import Block, Cell, Row
 from denselora.results.published import Published, PublishedPoint, PublishedRow
 from denselora.results.setting import differing_keys, in_words
 
@@ -240,12 +240,17 @@ def error_bars(axes: Axes, x: list, rows: list[Row], **style) -> None:
     )
 
 
+def bar_ends(cell: Cell) -> tuple[float, float]:
+    """Where a mean's bar ends: at one standard deviation over seeds, or one run's interval."""
+    return cell.ci95 or (cell.mean - cell.std, cell.mean + cell.std)
+
+
 def _spread(rows: Iterable[Row]) -> np.ndarray:
-    """Below and above the mean (float [2, rows]): ± std over seeds, or one run's interval."""
+    """How far bars go below and above the mean, float [2, rows]."""
     pairs = []
     for row in rows:
         cell = row.average
-        low, high = cell.ci95 or (cell.mean - cell.std, cell.mean + cell.std)
+        low, high = bar_ends(cell)
         pairs.append((cell.mean - low, high - cell.mean))
     return np.array(pairs).T
 
@@ -290,8 +295,7 @@ def _log_ticks(axes: Axes, values: Sequence[float], base: int) -> None:
 def finished(axes: Axes, block: Block, rows: Sequence[Row], common: str) -> Figure:
     """Add what to compare with, and how to read the bars."""
     axes.set_ylabel(f"{block.suite} average, accuracy (%)")
-    parts = rows[0].records[0].benchmarks.values()
-    references = [("chance", 100 * sum(part.chance for part in parts) / len(parts), ":")]
+    references = [("chance", 100 * rows[0].records[0].chance, ":")]
     for row in rows_of(block):
         if row.method.name == "none":
             references.insert(0, (row.method.label, row.average.mean, "--"))

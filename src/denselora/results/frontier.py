@@ -13,6 +13,7 @@ from denselora.results.blocks import Block, Row, best, of_usual_size
 from denselora.results.charts import (
     REFERENCE,
     NoDataError,
+    bar_ends,
     chart,
     colour,
     error_bars,
@@ -123,7 +124,7 @@ def frontier(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:
 
 def _room(rows: Sequence[Row]) -> tuple[float, float]:
     """Where the points and their bars are, and a little more."""
-    ends = [end for row in rows for end in _bar(row)]
+    ends = [end for row in rows for end in bar_ends(row.average)]
     margin = max(1.0, (max(ends) - min(ends)) / 12)
     return min(ends) - margin, max(ends) + margin
 
@@ -133,7 +134,7 @@ def _label(axes: Axes, rows: Sequence[Row], cost: Cost) -> None:
     axes.figure.canvas.draw()  # the layout, which decides what covers what
     taken = []
     for row in rows:
-        low, high = _bar(row)
+        low, high = bar_ends(row.average)
         (x, bottom), (_, middle), (_, top) = axes.transData.transform(
             [(cost.of(row), y) for y in (low, row.average.mean, high)]
         )
@@ -160,11 +161,6 @@ def _label(axes: Axes, rows: Sequence[Row], cost: Cost) -> None:
             x, y, side, height = PLACES[0]
             text.set(ha=side, va=height, position=(x, y))
         taken.append(text.get_window_extent())
-
-
-def _bar(row: Row) -> tuple[float, float]:
-    cell = row.average
-    return cell.ci95 or (cell.mean - (cell.std or 0), cell.mean + (cell.std or 0))
 
 
 def _name(row: Row) -> str:

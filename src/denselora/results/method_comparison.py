@@ -4,11 +4,11 @@ Keys and folders are those of huggingface/peft in July 2026. Its run.py writes s
 this is for runs of this project that are to be read with its tools.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
+from denselora.readers import read_json
 from denselora.results.record import Record
 
 # what a base is held in when it isn't quantised -> their name of it
@@ -30,10 +30,7 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
         if not file.is_file():
             raise UserError(f"{file}: is missing; give the adapter's folder")
     config, weights = files
-    try:
-        peft_config = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{config}: not JSON; get the folder whole again") from None
+    peft_config = read_json(config, "get the folder whole again")
     training = record.training
     return {
         "run_info": {

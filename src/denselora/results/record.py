@@ -310,6 +310,11 @@ class Record:
         )
         return self
 
+    @property
+    def chance(self) -> float:
+        """The share that guessing gives in the mean over its benchmarks."""
+        return sum(part.chance for part in self.benchmarks.values()) / len(self.benchmarks)
+
     def beside(self, name: str | None) -> Path | None:
         """A file the record names, if it is there.
 

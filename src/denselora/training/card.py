@@ -8,10 +8,9 @@ from pathlib import Path
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from denselora.files import write_text
+from denselora.models import is_hub_id
 from denselora.results.inventory import training_options
 from denselora.results.record import Record
 from denselora.training.run_folder import Trained
@@ -243,10 +242,4 @@ def _licence(trained: Trained) -> str:
 
 def _is_on_hub(path: str) -> bool:
     """Whether a base's path is a name on the hub: nobody else has a folder of this machine."""
-    if Path(path).exists() or path.count("/") != 1:
-        return False
-    try:
-        validate_repo_id(path)
-    except HFValidationError:
-        return False
-    return True
+    return not Path(path).exists() and path.count("/") == 1 and is_hub_id(path)

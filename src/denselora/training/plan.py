@@ -74,17 +74,19 @@ class Plan:
             processes=processes,
         )
 
-    def check(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> None:
-        """Raise UserError for a base, method, quantisation and rows that can't work together."""
-        path, quantization = self.job.config["model"]["path"], self.job.config["quantization"]
-        base, method = read_config(path), self.job.adapter.name
-        check_base(base, path, tokenizer, quantization, full=method == "full")
-        check_positions(base, path, self.longest, f"the longest row of {self.job.train_file}")
-        if method not in ("none", "full"):
-            empty_model(self.job, self.steps)
+    def check(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> nn.Module:
+        """The `empty_model` of the run. Raises UserError for a base, method, quantisation and rows
+        that can't work together.
+        """
+        quantization, method = self.job.config["quantization"], self.job.adapter.name
+        base = read_config(self.job.config["model"]["path"])
+        check_base(base, tokenizer, quantization, full=method == "full")
+        check_positions(base, self.longest, f"the longest row of {self.job.train_file}")
+        model = empty_model(self.job, self.steps)
         if quantization and method != "none":
             config = method_config(self.job.adapter, self.steps)
             check_quantised(f"adapter={method}", config, quantization, device)
+        return model
 
     @property
     def longest(self) -> int:

@@ -36,7 +36,7 @@ from denselora.training.loop import Loop
 from denselora.training.loss import frozen_head
 from denselora.training.optimizer import build_optimizer, check_optimizer
 from denselora.training.outcome import Outcome
-from denselora.training.plan import Plan, empty_model, print_dry_run
+from denselora.training.plan import Plan, print_dry_run
 from denselora.training.run_folder import RunFolder
 from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
@@ -90,10 +90,10 @@ def train(cfg: DictConfig) -> Path | None:
         tokenizer = load_tokenizer(job.config["model"]["path"])
         with accelerator.main_process_first():
             plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
-        plan.check(tokenizer, accelerator.device)
+        empty = plan.check(tokenizer, accelerator.device)
         if dry_run:
             if accelerator.is_main_process:
-                print_dry_run(plan, empty_model(job, plan.steps), dtype)
+                print_dry_run(plan, empty, dtype)
             return None
         if settings.compile:
             check_compiler(accelerator)

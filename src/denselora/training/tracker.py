@@ -9,10 +9,11 @@ from tqdm import tqdm
 from denselora.errors import UserError, first_line
 from denselora.identity import dotted
 from denselora.processes import on_main_process
+from denselora.results.artifact import FIX
 from denselora.training.job import Job
 
 FIXES = {
-    "wandb": "`wandb login`, or set WANDB_MODE=offline or tracker=null",
+    "wandb": FIX,
     "tensorboard": "set tracker=null",
 }
 

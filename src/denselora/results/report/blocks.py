@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from denselora.results.blocks import Block, Row, best, of_usual_size
-from denselora.results.charts import colour
+from denselora.results.charts import bar_ends, colour
 from denselora.results.record import Record
 from denselora.results.tables import measured_sheet
 from denselora.results.training_curves import best_of_each_method
@@ -19,14 +19,13 @@ def shown_block(block: Block, place: Mapping[str, int]) -> dict[str, Any]:
     sheet = measured_sheet(block)
     drawn = of_usual_size([row for row in block.rows if _is_drawn(row)])
     chosen = best(drawn, lambda row: (row.method.label, row.method.r))
-    parts = block.first.benchmarks.values()
     return {
         "title": sheet.title,
         "statement": sheet.statement,
         "notes": sheet.notes,
         "columns": sheet.columns,
         "benchmarks": block.columns,
-        "chance": 100 * sum(part.chance for part in parts) / len(parts),
+        "chance": 100 * block.first.chance,
         "drawnRows": drawn[0].train_rows if drawn else None,
         "curves": [block.rows.index(row) for row in best_of_each_method(block, "metrics_file")],
         "rows": [
@@ -53,12 +52,11 @@ def _is_drawn(row: Row) -> bool:
 
 
 def _spread(row: Row) -> list[float] | None:
-    """Mean, and the ends of its bar in percent: ± std over seeds, or one run's interval."""
+    """Mean, and the ends of its bar, in percent."""
     cell = row.average
     if cell is None:
         return None
-    low, high = cell.ci95 or (cell.mean - cell.std, cell.mean + cell.std)
-    return [cell.mean, low, high]
+    return [cell.mean, *bar_ends(cell)]
 
 
 def _measured_against(row: Row) -> list[Record]:
