@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import adapted
 from denselora.evaluation.base import Base
-from denselora.loaded import check_adapter, not_finite
+from denselora.loaded import check_adapter, check_tensors, not_finite
 from denselora.models import load_base
 from denselora.training.weights import load_weights, save_weights
 from tests.tiny import TARGETS, denselora_config, tiny_llama, train
@@ -207,3 +207,10 @@ def test_one_bad_number_is_found_wherever_it_stands(bad, dtype):
         weight = torch.randn(100).to(dtype)
         weight[place] = float(bad)
         assert not_finite([("good", torch.randn(3).to(dtype)), ("bad", weight)]) == ["bad"]
+
+
+def test_whole_numbers_for_weights_are_refused():
+    own = {"weight": torch.zeros(2)}
+    check_tensors({"weight": torch.zeros(2, dtype=torch.bfloat16)}, own, "here", "don't fit")
+    with pytest.raises(UserError, match="of another type: weight int32"):
+        check_tensors({"weight": torch.zeros(2, dtype=torch.int32)}, own, "here", "don't fit")

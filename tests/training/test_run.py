@@ -303,6 +303,14 @@ def test_non_finite_steps_in_a_row_end_the_run(start, monkeypatch, tmp_path):
     assert figures.skipped_steps == 3
 
 
+def test_a_run_whose_steps_were_all_left_out_gives_no_adapter(start, monkeypatch, tmp_path):
+    poisoned(monkeypatch, lambda number: True)
+    with pytest.raises(Diverged, match="step 6: loss is nan, as in all steps"):
+        start("trainer.validation_rows=0")
+    assert training(tmp_path / "run").skipped_steps == 6
+    assert not (tmp_path / "run/adapter").exists()
+
+
 def destroyed(monkeypatch, step: int, value: float) -> None:
     """Fill the trained weights with a value in the update of a step."""
     real = Loop._update
