@@ -97,7 +97,7 @@ budget: $(addprefix budget-,$(SHARES))  ## methods at 0.01, 0.025 and 0.05 % of 
 
 budget-%: $(STAMP)
 	for experiment in $(call at_share,$*); do \
-	  $(PY) scripts/reproduce.py experiment=$$experiment $(call model,$(MODEL)) $(ARGS) || exit; done
+	  $(PY) scripts/reproduce.py experiment=$$experiment evaluation=null $(call model,$(MODEL)) $(ARGS) || exit; done
 	$(PY) scripts/reproduce.py experiment=$(call list,$(call at_share,$*)) seed=42,43,44 tuned=true $(call model,$(MODEL)) $(ARGS)
 
 status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, missing (RUNS=runs)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
@@ -35,6 +36,24 @@ def test_a_run_is_announced_run_recorded_and_not_done_twice(call, ran, folders):
     code, out, err = call("adapter=lora")
     assert code == 0 and "1 runs: 1 trained" in out
     assert [one.run_id for one in read_records(folders.results)] == [record.run_id]
+
+
+def test_runs_that_are_only_trained_leave_their_validation_losses(call, ran, folders):
+    grid = ("adapter=lora", "trainer.learning_rate=1e-3,1e-2", "evaluation=null")
+    code, out, err = call(*grid)
+    assert code == 0, err
+    assert ran == ["train.py", "train.py"] and not list(folders.runs.glob("*/evaluation*"))
+    table = pd.read_csv(folders.results / "grids.csv")
+    assert list(table["learning_rate"]) == [1e-3, 1e-2] and list(table["method"]) == ["LoRA"] * 2
+    for run, loss in zip(table["run_id"], table["validation_loss_nats"], strict=True):
+        trained = json.loads((folders.runs / run / "adapter/training.json").read_text())
+        assert trained["training"]["validation_loss_nats"] == loss
+        assert f"{loss:.4f}" in out
+    ran.clear()
+    first = (folders.results / "grids.csv").read_bytes()
+    code, out, err = call(*grid)
+    assert code == 0 and "2 runs: 2 done" in out and not ran
+    assert (folders.results / "grids.csv").read_bytes() == first
 
 
 def test_a_run_that_diverged_is_not_repeated(call, ran, compose, folders):

@@ -14,11 +14,11 @@ from denselora.results.charts import (
     draw_rank,
 )
 from denselora.results.figures import write_figures
-from denselora.results.frontier import PARAMETERS, draw_frontier
+from denselora.results.frontier import FORGETTING, PARAMETERS, draw_frontier
 from denselora.results.heatmaps import draw_change
 from denselora.results.metrics import METRICS, write_metrics
 from denselora.results.published import PUBLISHED, read_published
-from denselora.results.record import read_records
+from denselora.results.record import NeutralText, read_records
 from denselora.results.training_curves import (
     best_of_each_method,
     draw_training,
@@ -86,6 +86,29 @@ def test_parameters_show_the_best_learning_rate_and_no_variant_that_looks_better
     records = [run("a", 0.5, 1, "type"), run("b", 0.6, 2, "type"), run("c", 0.9, 1, "none")]
     (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
     assert data(axes)["DenseLoRA"] == [(80_000, 60)]
+
+
+@pytest.mark.parametrize("name", ["miss", "unilora", "a_new_one"])
+def test_any_method_has_its_faint_points(published, name):
+    records = [make_record(correct=0.6), make_record(correct=0.4, modules=["q_proj"])]
+    records = [replace(one, method=replace(one.method, name=name)) for one in records]
+    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    assert [line.get_ydata()[0] for line in axes.lines if line.get_alpha()] == [40]
+
+
+def test_forgetting_may_be_less_than_nothing(published):
+    def text(loss):
+        return NeutralText(file="t", hash="h", tokens=9, base_loss_nats=1.0, loss_nats=loss)
+
+    records = [
+        replace(make_record(correct=0.6), neutral_text=text(1.5)),
+        replace(make_record("lora", correct=0.5), neutral_text=text(0.75)),
+        make_record(r=8, correct=0.7),
+    ]
+    (axes,) = draw_frontier(block_of(*records), FORGETTING, published).axes
+    points = data(axes)
+    assert points["DenseLoRA"] == [(0.5, 60)] and points["LoRA"] == [(-0.25, 50)]
+    assert points["frontier"][0] == (-0.25, 50)
 
 
 def test_rank_curve_joins_ranks_of_one_setting_only(published):
@@ -213,7 +236,8 @@ def test_figures_are_the_same_bytes_every_time_and_name_what_is_left_out(tmp_pat
     assert {path.suffix for path in first} == {".pdf", ".png"}
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert len(first) == 6
-    assert [line.split("-")[0] for line in left_out] == ["memory", "low", "granularity", "training"]
+    names = [line.split("-")[0] for line in left_out]
+    assert names == ["memory", "forgetting", "low", "granularity", "training"]
 
 
 def test_base_alone_gives_no_figure(tmp_path, published):

@@ -17,6 +17,13 @@ CASES = [
     case("train 'model.path=[a,b]'", "model.path=[a,b]: neither a folder nor a hub id"),
     case("evaluate 'model.path=a b'", "model.path=a b: neither a folder nor a hub id"),
     case("train adapter=none", "adapter=none", "nothing to train"),
+    case("evaluate neutral_text=/nowhere.txt", "/nowhere.txt: can't be read"),
+    case("evaluate neutral_text=<data>", "a folder, not a file"),
+    case("evaluate neutral_text=[a,b]", "[a,b]: can't be read"),
+    case("reproduce evaluation.neutral_text=/nowhere.txt", "/nowhere.txt: can't be read"),
+    case("reproduce evaluation=null adapter=none", "evaluation=null: adapter=none"),
+    case("reproduce evaluation=null evaluation.limit=5", "evaluation.limit"),
+    case("reproduce evaluation=5", "evaluation=5"),
     # whole numbers, numbers, flags
     case("train seed=-1", "seed=-1: give a whole number of 0 or more"),
     case("train seed=abc", "seed=abc: give a whole number"),

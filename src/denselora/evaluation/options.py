@@ -49,6 +49,7 @@ class Evaluate:
     scoring: ScoringName
     quantization: Quantization | None
     batch_tokens: Count
+    neutral_text: FilePath | None
     output_dir: FilePath | None
     record_dir: FilePath | None
 

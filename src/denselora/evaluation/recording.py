@@ -33,6 +33,7 @@ from denselora.results.record import (
     Evaluation,
     Git,
     Method,
+    NeutralText,
     Protocol,
     Record,
     Training,
@@ -54,6 +55,7 @@ def record_evaluation(
     kind: type[Scoring],
     respondent: Respondent,
     tests: Sequence[BenchmarkRows],
+    neutral_text: NeutralText | None = None,
 ) -> Record | None:
     """Count the predictions of the finished benchmarks, publish the record if `record_dir` is
     given, write it, and put its numbers into the adapter's card; None without any."""
@@ -88,6 +90,7 @@ def record_evaluation(
         training=training,
         benchmarks=results,
         average=Average.of(results, data),
+        neutral_text=neutral_text,
     )
     file = subject.folder.record_file
     # the record last: what has one is done, published included

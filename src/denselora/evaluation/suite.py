@@ -18,6 +18,7 @@ from denselora.evaluation.adapter_folder import check_bits, check_effect, prompt
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.base import Base, checked_tokenizer
 from denselora.evaluation.benchmark_rows import BenchmarkRows, read_benchmarks
+from denselora.evaluation.neutral_text import find_text, loss
 from denselora.evaluation.recording import (
     check_recordable,
     check_training_files,
@@ -57,8 +58,8 @@ def _evaluate(
     check_recordable(config)
     kind = scoring_kind(config["scoring"])
 
-    # 2. The rows of every benchmark, read before the model is.
-    tests = read_benchmarks(config)
+    # 2. The rows of every benchmark and the neutral text, read before the model is.
+    tests, text = read_benchmarks(config), find_text(config)
 
     # 3. The folders: new, or of the same evaluations that were stopped; this one's until its end.
     process = PartialState(cpu=not torch.cuda.is_available())
@@ -73,7 +74,8 @@ def _evaluate(
     path = config["model"]["path"]
     tokenizer = checked_tokenizer(path, config["quantization"])
     prompts = (protocol.evaluation_prompt(row) for test in tests for row in test.rows)
-    check_prompts(read_config(path), tokenizer, prompts, protocol.decoding.max_new_tokens)
+    base_config = read_config(path)
+    check_prompts(base_config, tokenizer, prompts, protocol.decoding.max_new_tokens)
     for subject in subjects:
         if subject.adapter:
             check_bits(subject.adapter, config["quantization"], process.device)
@@ -82,6 +84,8 @@ def _evaluate(
         subject.folder.check_base(base.fingerprint)
     first = protocol.evaluation_prompt(tests[0].rows[0])
     plain = prompt_logits(base.model, tokenizer, first)
+    positions = getattr(base_config, "max_position_embeddings", None)
+    before = text and loss(base.model, tokenizer, text, positions)
 
     # 5. Each subject on each benchmark.
     records, failures = [], []
@@ -93,6 +97,7 @@ def _evaluate(
                     if subject.adapter:
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
+                    after = text and loss(model, tokenizer, text, positions)
                     respondent = Respondent(model, tokenizer, protocol)
                     method = method_of(subject, model)
                     scorings = [kind(respondent, test.benchmark) for test in tests]
@@ -103,7 +108,10 @@ def _evaluate(
                 continue
             failures += failed
             if process.is_main_process:
-                record = record_evaluation(config, subject, method, kind, respondent, tests)
+                forgetting = text and text.record(before, after)
+                record = record_evaluation(
+                    config, subject, method, kind, respondent, tests, forgetting
+                )
                 if record:
                     records.append(record)
     process.wait_for_everyone()

@@ -14,18 +14,21 @@ from rich.table import Table
 
 from denselora.command_line import quoted
 from denselora.entry_point import errors_in_one_line
+from denselora.evaluation.neutral_text import find_text
 from denselora.evaluation.scoring import scoring_kind
 from denselora.files import check_writable
 from denselora.models import check_access
 from denselora.options import accepted
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
+from denselora.reproduce.grid import add_to_grids
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import PUBLISHED, Published, read_published
 from denselora.results.record import read_records
-from denselora.results.tables import MISSING, print_table
+from denselora.results.tables import MISSING, print_table, print_wide
+from denselora.training.run_folder import RunFolder
 from denselora.typeset import one_line, terminal
 
 GREYED = ("done", "diverged")
@@ -43,19 +46,28 @@ class Announce(Callback):
             points = _points(config, config_name)
             for option in ("runs_dir", "results_dir"):
                 check_writable(Path(config[option]), option)
-            for name in dict.fromkeys(point.evaluation["scoring"] for point in points):
+            evaluations = [point.evaluation for point in points if point.evaluation]
+            for name in dict.fromkeys(evaluation["scoring"] for evaluation in evaluations):
                 scoring_kind(name)
             for path in dict.fromkeys(point.config["model"]["path"] for point in points):
                 check_access(path)
             for suite in dict.fromkeys(filter(None, map(_fetched, points))):
                 run_script("prepare_data.py", suite)
+            for point in points:
+                if point.evaluation:
+                    find_text(point.evaluation | {"data": point.config["data"]})
             planned = [(point, estimate(point, config.gpu)) for point in points]
             _print_plan(planned, config)
             for point in points if _lists_runs(config) else []:
                 note_plan(point.folder, point.options)
 
-    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Print the table and write tables, figures and the report anew."""
+    def on_multirun_end(self, config: DictConfig, config_name: str, **_: Any) -> None:
+        """Print the table and write tables, figures and the report anew; of runs that were only
+        trained, their validation losses, which go into grids.csv."""
+        if config.evaluation is None and _lists_runs(config):
+            with errors_in_one_line():
+                _note_grid(_points(config, config_name), Path(config.results_dir))
+            return
         if not Path(config.results_dir).is_dir():  # no run has got so far
             return
         with errors_in_one_line():
@@ -65,6 +77,26 @@ class Announce(Callback):
             run_script("tables.py", results, f"tracker={tracker}")
             print("All of it to look through, in a browser:", flush=True)
             run_script("report.py", results)
+
+
+def _note_grid(points: list[Point], results: Path) -> None:
+    ended = [run for point in points if (run := RunFolder(point.folder).trained())]
+    if not ended:
+        return
+    table = Table("Run", "Validation loss in nats")
+    table.columns[1].justify = "right"
+    losses = {run.run_id: run.training.validation_loss_nats for run in ended}
+    for run in ended:
+        loss = losses[run.run_id]
+        why = run.training.collapsed and f" ({run.training.collapsed})"
+        table.add_row(
+            one_line(f"{run.run_id}, learning rate {run.config['trainer']['learning_rate']}"),
+            one_line((MISSING if loss is None else f"{loss:.4f}") + (why or "")),
+        )
+    print_wide(table)
+    print(
+        f"in {add_to_grids(ended, results)}; tuned=true takes the rate with the least", flush=True
+    )
 
 
 def _points(config: DictConfig, config_name: str) -> list[Point]:

@@ -64,13 +64,15 @@ def estimate(point: Point, gpu: str) -> Estimate:
     data, settings = job.config["data"], job.settings
     folder = Path(data["path"])
     rows, length = _measure(job.train_file, job.protocol.cutoff)
-    tests = [
-        _measure(benchmark.test_file(folder))
-        for benchmark in benchmarks("all", data["suite"], folder)
-    ]
-    limit = point.evaluation["limit"] or max(n for n, _ in tests)
-    answer = job.protocol.decoding.num_beams * ANSWER_TOKENS
-    evaluated = sum(min(limit, n) * (prompt + answer) for n, prompt in tests)
+    evaluated = 0
+    if point.evaluation:
+        tests = [
+            _measure(benchmark.test_file(folder))
+            for benchmark in benchmarks("all", data["suite"], folder)
+        ]
+        limit = point.evaluation["limit"] or max(n for n, _ in tests)
+        answer = job.protocol.decoding.num_beams * ANSWER_TOKENS
+        evaluated = sum(min(limit, n) * (prompt + answer) for n, prompt in tests)
     adapter = job.config["adapter"]["name"]
     trained, steps = 0.0, 0
     if adapter != "none":

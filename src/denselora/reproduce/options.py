@@ -15,13 +15,14 @@ class Evaluation:
     limit: Count | None
     scoring: ScoringName
     batch_tokens: Count
+    neutral_text: FilePath | None
 
 
 @options
 class Reproduce(Train):
     """Those of train.py, and what configs/reproduce.yaml says the meaning of."""
 
-    evaluation: Evaluation
+    evaluation: Evaluation | None
     tuned: Flag
     runs_dir: FilePath
     results_dir: FilePath

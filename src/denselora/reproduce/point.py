@@ -25,19 +25,25 @@ OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
 
 @dataclass(frozen=True)
 class Point:
-    """options: train.py's. config: its resolved config. evaluation: options of evaluate.py."""
+    """options: train.py's. config: its resolved config. evaluation: options of evaluate.py; None to
+    train only."""
 
     options: list[str]
     config: dict[str, Any]
-    evaluation: dict[str, Any]
+    evaluation: dict[str, Any] | None
     folder: Path
     records: Path
 
     @classmethod
     def of(cls, cfg: DictConfig, overrides: Sequence[str]) -> "Point":
-        """From the composed config of reproduce.py and the options it was composed with."""
+        """From the composed config of reproduce.py and the options it was composed with.
+
+        Raises UserError if there is nothing to do.
+        """
         config = OmegaConf.to_container(cfg, resolve=True)
         own = {key: config.pop(key) for key in OWN}
+        if own["evaluation"] is None and config["adapter"]["name"] == "none":
+            raise UserError("evaluation=null: adapter=none isn't trained either; leave one out")
         options = [option for option in overrides if _root(option) not in OWN]
         if own["tuned"] and config["adapter"]["name"] != "none":
             rate = best_learning_rate(config, Path(own["runs_dir"]))
@@ -60,6 +66,8 @@ class Point:
     @property
     def done(self) -> bool:
         """Whether nothing is left to do: all benchmarks are evaluated, and that is published."""
+        if self.evaluation is None:
+            return RunFolder(self.folder).finished
         file = self.evaluation_folder / RECORD
         if not file.is_file():
             return False
@@ -71,7 +79,9 @@ class Point:
     def state(self) -> str:
         """One of states.STATES; done means the evaluation that is asked for."""
         state = state_of(self.folder).state
-        return "trained" if state == "done" and not self.done else state
+        if state in ("done", "trained"):
+            return "done" if self.done else "trained"
+        return state
 
     def run(self) -> float | None:
         """Train and evaluate, or evaluate the plain base where there is nothing to train.
@@ -117,6 +127,8 @@ class Point:
                 if run.diverged:
                     return  # which is an outcome
                 raise
+        if self.evaluation is None:
+            return
         run_script(
             "evaluate.py",
             *subject,

@@ -113,6 +113,13 @@ class Row:
         """Answers with several answer words, in percent; None where they weren't counted."""
         return self._share("ambiguous")
 
+    @property
+    def forgotten(self) -> float | None:
+        """Nats per token by which the loss on a neutral text rose; None unless every run has it."""
+        texts = [record.neutral_text for record in self.records if self.method.trainable]
+        rises = [text.forgotten_nats if text else None for text in texts]
+        return None if not rises or None in rises else sum(rises) / len(rises)
+
     def _share(self, key: str) -> float | None:
         parts = [part for record in self.records for part in record.benchmarks.values()]
         counts = [getattr(part, key) for part in parts]
@@ -354,6 +361,13 @@ def _same_test_rows(records: list[Record]) -> None:
     counts, digests = {}, {}
     for record in records:
         tests = (record.evaluation.made_of or {}).get("tests", {})
+        if text := record.neutral_text:
+            digest, file = digests.setdefault("", (text.hash, record.file))
+            if digest != text.hash:
+                raise UserError(
+                    f"{file} and {record.file} have the loss of other neutral texts: evaluate both "
+                    "with the same neutral_text, or keep one of the records elsewhere"
+                )
         for name, part in record.benchmarks.items():
             fix = "evaluate both on the same test file, or keep one of the records elsewhere"
             n, file = counts.setdefault(name, (part.n, record.file))

@@ -19,7 +19,7 @@ from denselora.results.charts import (
     draw_low_resource,
     draw_rank,
 )
-from denselora.results.frontier import MEMORY, PARAMETERS, TIME, draw_frontier
+from denselora.results.frontier import FORGETTING, MEMORY, PARAMETERS, TIME, draw_frontier
 from denselora.results.heatmaps import draw_change
 from denselora.results.published import Published
 from denselora.results.record import Record
@@ -101,6 +101,7 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         yield f"parameters-{name}", partial(draw_frontier, block, PARAMETERS)
         yield f"memory-{name}", partial(draw_frontier, block, MEMORY)
         yield f"time-{name}", partial(draw_frontier, block, TIME)
+        yield f"forgetting-{name}", partial(draw_frontier, block, FORGETTING)
         yield f"rank-{name}", partial(draw_rank, block)
         yield f"low-resource-{name}", partial(draw_low_resource, block)
         yield f"granularity-{name}", partial(draw_granularity, block)

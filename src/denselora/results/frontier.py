@@ -1,4 +1,5 @@
-"""Accuracy against what it costs: parameters, memory or time, with the Pareto frontier."""
+"""Accuracy against what it costs: parameters, memory, time or what is forgotten, with the Pareto
+frontier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,12 +36,14 @@ PLACES = [
 
 @dataclass(frozen=True)
 class Cost:
-    """What accuracy is set against. of: None for a row that has no such figure."""
+    """What accuracy is set against. of: None for a row that has no such figure. scale: the axis's,
+    linear where a cost may be 0 or less."""
 
     name: str
     unit: str
     of: Callable[[Row], float | None]
     ticks: str = "{x:,.0f}"
+    scale: str = "log"
 
 
 def _memory(row: Row) -> float | None:
@@ -60,16 +63,19 @@ def _seconds(row: Row) -> float | None:
 PARAMETERS = Cost("trainable parameters", "", lambda row: row.method.trainable or None)
 MEMORY = Cost("training memory", "GiB at most, of the process", _memory, "{x:.3g}")
 TIME = Cost("time per step", "seconds", _seconds, "{x:.3g}")
+FORGETTING = Cost(
+    "loss added on a neutral text", "nats per token", lambda row: row.forgotten, "{x:g}", "linear"
+)
 
 
 def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
-    """Average accuracy against a cost (log), a point for each method and rank.
+    """Average accuracy against a cost, a point for each method and rank.
 
     Of several learning rates it is the best one among those with most seeds; other settings are
     faint. Rows trained on fewer or more rows than most are in the low-resource chart instead. The
     frontier is of the points that no other one beats with as little or less.
     """
-    rows = [row for row in rows_of(block) if row.method.trainable and cost.of(row)]
+    rows = [row for row in rows_of(block) if row.method.trainable and cost.of(row) is not None]
     if not rows:
         raise NoDataError(f"no trained method with an average and its {cost.name}")
     rows = of_usual_size(rows)
@@ -80,22 +86,16 @@ def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
             error_bars(axes, [cost.of(row)], [row], label=row.method.label, linestyle="none")
         else:
             faint = {"markersize": 3, "alpha": 0.3, "markeredgewidth": 0, "zorder": 1}
-            axes.plot(cost.of(row), row.average.mean, marker(row), color=colour(row), **faint)
+            axes.plot(
+                cost.of(row), row.average.mean, marker=marker(row), color=colour(row), **faint
+            )
     low, high = _room(chosen)
     axes.set_ylim(low, high)
-    costs = [cost.of(row) for row in rows]
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter(cost.ticks))
-    if max(costs) / min(costs) < 10:  # no two of the usual ticks
-        axes.xaxis.set_minor_formatter(StrMethodFormatter(cost.ticks))
-        axes.tick_params(axis="x", which="minor", labelsize=7)
-    else:
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
+    right = _cost_axis(axes, cost, [cost.of(row) for row in rows])
     axes.set_xlabel(f"{cost.name} ({cost.unit})" if cost.unit else cost.name)
     front = frontier(chosen, cost.of)
     axes.step(
-        [*map(cost.of, front), max(costs) * 1.5],
+        [*map(cost.of, front), right],
         [*(row.average.mean for row in front), front[-1].average.mean],
         where="post", color="#444444", lw=1, ls="--", zorder=0.5, label="frontier", gid=REFERENCE,
     )  # fmt: skip
@@ -111,6 +111,23 @@ def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
     figure = finished(axes, block, chosen, note)
     _label(axes, chosen, cost)
     return figure
+
+
+def _cost_axis(axes: Axes, cost: Cost, costs: Sequence[float]) -> float:
+    """Scale, ticks and limits of the cost; returns its right end."""
+    axes.set_xscale(cost.scale)
+    axes.xaxis.set_major_formatter(StrMethodFormatter(cost.ticks))
+    if cost.scale == "linear":
+        margin = max(max(costs) - min(costs), 0.1) / 12
+        axes.set_xlim(min(costs) - margin, max(costs) + margin)
+    else:
+        if max(costs) / min(costs) < 10:  # no two of the usual ticks
+            axes.xaxis.set_minor_formatter(StrMethodFormatter(cost.ticks))
+            axes.tick_params(axis="x", which="minor", labelsize=7)
+        else:
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlim(min(costs) / 1.5, max(costs) * 1.5)
+    return axes.get_xlim()[1]
 
 
 def frontier(rows: Sequence[Row], cost: Callable[[Row], float]) -> list[Row]:

@@ -231,6 +231,28 @@ class Benchmark:
 
 
 @_keys
+class NeutralText:
+    """What was forgotten: `loss_nats - base_loss_nats`."""
+
+    file: str
+    """Name of the text's file."""
+    hash: str
+    """Of the documents that were read."""
+    tokens: Count
+    """How many were predicted."""
+    base_loss_nats: float | None
+    """The plain base's mean loss per token; null if it wasn't finite."""
+    loss_nats: float | None
+    """The same of the model that was evaluated."""
+
+    @property
+    def forgotten_nats(self) -> float | None:
+        if self.loss_nats is None or self.base_loss_nats is None:
+            return None
+        return self.loss_nats - self.base_loss_nats
+
+
+@_keys
 class Average:
     accuracy: Fraction
     """Unweighted mean of the suite's accuracies."""
@@ -279,6 +301,9 @@ class Record:
     """Benchmark key -> result."""
     average: Average | None
     """null when a benchmark of the suite is missing."""
+    neutral_text: NeutralText | None = None
+    """Loss on a text that has nothing to do with the task; null where none was given, and in older
+    records."""
     file: Annotated[Path | None, Field(exclude=True)] = None
     """Where the record was read from; not written."""
 
@@ -346,7 +371,7 @@ def read_record(path: str | Path) -> Record:
 
 
 # what a results folder may have without runs, where none has ended well
-MADE = {"tables", "figures", "README.md", "report.html"}
+MADE = {"tables", "figures", "README.md", "report.html", "grids.csv"}
 
 
 def read_records(folder: str | Path) -> list[Record]:

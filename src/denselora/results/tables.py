@@ -18,7 +18,7 @@ from denselora.tasks import SUITES
 from denselora.typeset import latex, latex_row, markdown, markdown_row, one_line, terminal
 
 # Shown only in blocks where some row has it.
-OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %"}
+OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %", "Forgotten"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def _measured_cells(row: Row, suite: dict[str, str], is_reference: bool) -> dict
         "Δ published": MISSING if row.to_published is None else f"{row.to_published:+.1f}",
         "Unparsed %": MISSING if row.unparsed is None else f"{row.unparsed:.1f}",
         "Ambiguous %": MISSING if row.ambiguous is None else f"{row.ambiguous:.1f}",
+        "Forgotten": MISSING if row.forgotten is None else f"{row.forgotten:+.2f}",
     }
 
 
@@ -133,6 +134,12 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
         notes.append(f"{untested} of {len(differences)} differences untested: no predictions here.")
     if "Δ published" in columns:
         notes.append("Δ published: average minus the method's own published one, in points.")
+    texts = [run.neutral_text for run in block.records if run.neutral_text]
+    if "Forgotten" in columns:
+        notes.append(
+            f"Forgotten: by how much the loss on {texts[0].file} ({texts[0].tokens:,} tokens) rose "
+            f"in training, in nats a token; the base's is {_nats(texts[0].base_loss_nats)}."
+        )
     usual = {row.method.label: row.usual for row in block.rows if row.usual}
     for method, words in usual.items():
         notes.append(f"{method} unless a row says otherwise: {words}.")
@@ -298,7 +305,7 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
         *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
         *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
-        *("unparsed_percent", "ambiguous_percent", "trust", "source"),
+        *("unparsed_percent", "ambiguous_percent", "forgotten_nats", "trust", "source"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
     frame = frame.astype(
@@ -331,6 +338,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "to_published": row.to_published,
         "unparsed_percent": row.unparsed,
         "ambiguous_percent": row.ambiguous,
+        "forgotten_nats": row.forgotten,
     }
     for benchmark, column in block.columns.items():
         if cell := row.cell(benchmark):
@@ -359,6 +367,10 @@ def _difference(row: Row) -> str:
     if row.to_lora is None:
         return MISSING
     return f"{row.to_lora.mean:+.1f}" + (" ns" if row.to_lora.significant is False else "")
+
+
+def _nats(loss: float | None) -> str:
+    return "not finite" if loss is None else f"{loss:.2f}"
 
 
 def _as_printed(value: float | None, digits: int) -> str:

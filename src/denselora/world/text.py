@@ -392,6 +392,13 @@ def sample(world: World, count: int) -> list[Document]:
     return documents(world, [Lesson(count, dict.fromkeys(_KINDS, 1))])
 
 
+def neutral(world: World, count: int) -> list[Document]:
+    """Return statements and nothing that is asked, of a seed of their own; some of them may be in
+    `documents` too."""
+    rng = random.Random(f"{world.seed} neutral")
+    return _Writer(world, rng, Lesson(count, _STATEMENTS)).write()
+
+
 def as_text(document: Document) -> str:
     """The document as it reads."""
     return "".join(given + learned for given, learned in document)
