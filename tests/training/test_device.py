@@ -14,6 +14,7 @@ from tests.training.inputs import train_config
         ("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4", r"trainer\.global_batch_size"),
         ("ACCELERATE_DYNAMO_BACKEND", "inductor", r"trainer\.compile=true"),
         ("ACCELERATE_USE_MEGATRON_LM", "true", "configs/launch"),
+        ("ACCELERATE_USE_DEEPSPEED", "true", "configs/launch"),
         ("FSDP_IGNORED_MODULES", "lm_head", "configs/launch"),
     ],
 )

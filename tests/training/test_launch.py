@@ -12,7 +12,6 @@ from denselora.configs import CONFIGS
     [
         ("ddp", DistributedType.MULTI_GPU),
         ("fsdp2", DistributedType.FSDP),
-        ("zero3", DistributedType.DEEPSPEED),
     ],
 )
 def test_launch_config_is_read(name, kind):
@@ -20,5 +19,3 @@ def test_launch_config_is_read(name, kind):
     assert config.distributed_type == kind
     if name == "fsdp2":
         assert config.fsdp_config["fsdp_version"] == 2
-    if name == "zero3":
-        assert config.deepspeed_config["zero_stage"] == 3

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from peft import AdaLoraModel
 from torch import nn
 
@@ -34,7 +34,7 @@ class RankBudget:
         tuner = getattr(model, "base_model", None)
         if not isinstance(tuner, AdaLoraModel):
             return None
-        if accelerator.is_fsdp2 or accelerator.distributed_type == DistributedType.DEEPSPEED:
+        if accelerator.is_fsdp2:
             raise UserError("adapter=adalora needs whole matrices; use one process or LAUNCH=ddp")
         return cls(tuner)
 

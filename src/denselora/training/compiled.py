@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from textwrap import shorten
 
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from torch import nn
 from torch._dynamo import config as dynamo
 from torch._dynamo.exc import TorchDynamoException
@@ -21,8 +21,7 @@ VARIANTS = 256  # of one function that torch keeps, where it has 8: sizes × kin
 def check_compiler(accelerator: Accelerator) -> None:
     """Compile something; UserError where this machine can't, say for want of a C++ compiler, or
     where the model would be sharded."""
-    sharded = (DistributedType.FSDP, DistributedType.DEEPSPEED)
-    if accelerator.is_fsdp2 or accelerator.distributed_type in sharded:
+    if accelerator.is_fsdp2:
         raise UserError("trainer.compile=true: not for sharded models; set it to false")
     device = accelerator.device
     try:

@@ -25,7 +25,7 @@ FOREIGN = {
     "ACCELERATE_FP8_BACKEND": (OFF, "set trainer.precision"),
     "ACCELERATE_USE_MEGATRON_LM": (OFF, LAUNCH),
     "ACCELERATE_USE_PARALLELISM_CONFIG": (OFF, LAUNCH),
-    "ACCELERATE_DEEPSPEED_CONFIG_FILE": (OFF, LAUNCH),
+    "ACCELERATE_USE_DEEPSPEED": (OFF, LAUNCH),
     "FSDP_IGNORED_MODULES": (OFF, LAUNCH),
     "FSDP_CPU_RAM_EFFICIENT_LOADING": (OFF, LAUNCH),
 }
@@ -71,9 +71,4 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
         log_with=job.config["tracker"],
         project_dir=str(job.folder),
     )
-    if accelerator.state.deepspeed_plugin is not None:
-        # it clips by itself, and asks for the size of micro-batches that it never makes
-        config = accelerator.state.deepspeed_plugin.deepspeed_config
-        config["train_micro_batch_size_per_gpu"] = job.settings.micro_batch_size
-        config["gradient_clipping"] = job.settings.max_grad_norm
     return accelerator, torch.float32 if job.config["adapter"]["name"] == "full" else dtype

@@ -181,8 +181,6 @@ class Loop:
         total = torch.zeros((), device=accelerator.device)
         for number, batch in enumerate(passes, start=1):
             waits = number < len(passes)
-            # DeepSpeed asks Accelerate whether to step; there is no public way to set the answer
-            accelerator.gradient_state._set_sync_gradients(not waits)
             if self.blocks:
                 batch = self.blocks.padded(batch.to(accelerator.device))
             with (
@@ -203,10 +201,9 @@ class Loop:
         """Clip and step, unless loss or gradient isn't finite; returns what to log of it."""
         accelerator, progress = self.state.accelerator, self.state.progress
         learning_rate = self.state.scheduler.get_last_lr()[0]
-        norm = accelerator.clip_grad_norm_(
-            self.state.model.parameters(), self.settings.max_grad_norm
+        norm = float(
+            accelerator.clip_grad_norm_(self.state.model.parameters(), self.settings.max_grad_norm)
         )
-        norm = 0.0 if norm is None else float(norm)  # DeepSpeed may not have measured it
         why = fault(loss, norm)
         # a loss scaler leaves the step out by itself, and must see it to lower its scale
         if why is None or accelerator.scaler:

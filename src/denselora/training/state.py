@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 from torch.distributed.checkpoint.state_dict import (
@@ -77,15 +77,9 @@ class State:
     def restore(self, saved: dict[str, Any], source: Path) -> None:
         """Put back what `collect` gave.
 
-        Raises UserError if the run had another number of processes, if it runs under DeepSpeed,
-        which keeps its state in pieces that a checkpoint here doesn't hold, or if the saved state
-        isn't this run's.
+        Raises UserError if the run had another number of processes, or if the saved state isn't
+        this run's.
         """
-        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
-            raise UserError(
-                f"{source}: can't be continued under DeepSpeed; use configs/launch/fsdp2.yaml or "
-                "start again in another output_dir"
-            )
         processes = self.accelerator.num_processes
         if len(saved["random"]) != processes:
             raise UserError(
@@ -120,9 +114,7 @@ class State:
             setattr(self.progress, name, value)
         restore_random_state(saved["random"][self.accelerator.process_index])
 
-    def _optimizer_state(self) -> dict[str, Any] | None:
-        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
-            return None
+    def _optimizer_state(self) -> dict[str, Any]:
         if self.accelerator.is_fsdp2:
             options = StateDictOptions(full_state_dict=True, cpu_offload=True)
             return get_optimizer_state_dict(self.model, self._plain_optimizer, options=options)

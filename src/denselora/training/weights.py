@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import peft
 import torch
-from accelerate import Accelerator, DistributedType
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
@@ -35,8 +35,6 @@ def gathered_weights(accelerator: Accelerator, model: nn.Module) -> dict[str, to
             full_state_dict=True, cpu_offload=True, ignore_frozen_params=True
         )
         return get_model_state_dict(model, options=options)
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        return accelerator.get_state_dict(model)
     return None
 
 
