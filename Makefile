@@ -69,8 +69,8 @@ reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (
 reproduce: $(STAMP)  ## the rows of Table 1 on any model of configs/model (MODEL=llama3_2_1b, mini, ...)
 	$(PY) scripts/reproduce.py $(rows) $(call model,$(MODEL)) $(ARGS)
 
-reproduce-smollm2: $(STAMP)  ## the rows of Table 1 on SmolLM2-135M, clean protocol, part of the data
-	$(PY) scripts/reproduce.py $(rows) model=smollm2_135m protocol=clean data.n_train=16000 evaluation.limit=500 $(ARGS)
+reproduce-smollm2: $(STAMP)  ## the study of docs/study.md on SmolLM2-135M (ARGS="data=local data.path=FOLDER")
+	$(PY) scripts/study.py $(ARGS)
 
 sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)
