@@ -86,3 +86,10 @@ def make_adapter(base_folder: Path, folder: Path, config: PeftConfig) -> Path:
     base = AutoModelForCausalLM.from_pretrained(base_folder)
     get_peft_model(base, config).save_pretrained(folder)
     return folder
+
+
+def full_log_likelihood(model, prompt, answer) -> float:
+    """The definition: the sum over all of the answer's tokens."""
+    with torch.no_grad():
+        log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+    return sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))

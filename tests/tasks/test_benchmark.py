@@ -138,3 +138,14 @@ def test_a_row_offers_as_many_answer_words_as_options():
     assert (row["answer"], row["output"]) == ("answer2", "the correct answer is answer2")
     with pytest.raises(ValueError, match="hidden"):
         benchmark("ARC-Easy").row("Which is a gas?", ["iron", "oxygen", "salt"], -1)
+
+
+@pytest.mark.parametrize("one", [one for one in COMMONSENSE if one.wording and one.wording.plain])
+def test_a_rows_parts_are_those_it_was_made_of(one):
+    options = ["an Answer1: of its own", "b", "two words", "d"][: len(one.answers)]
+    question = f"What is\n\n{one.answers[0].capitalize()}: x?"
+    instruction = one.row(question, options, 1)["instruction"]
+    words = one.options(instruction)
+    assert one.wording.parts(instruction, words) == (question, options)
+    with pytest.raises(ValueError, match="isn't worded"):
+        one.wording.parts(instruction.replace(": b", " b"), words)

@@ -32,7 +32,7 @@ class TaskNames(Kind):
 
 
 Tasks = Annotated[list[str] | str, TaskNames()]
-ScoringName = Literal["generate", "choice", "lm-eval"]
+ScoringName = Literal["generate", "choice", "lm-eval", "texts"]
 
 
 @options

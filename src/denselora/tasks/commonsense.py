@@ -30,7 +30,8 @@ COMMONSENSE = (
         chance=1 / 2,
         blob="6d7edb0a8e8a6566b546ccf0d98d24e48db3fdf3",
         wording=Wording(
-            "Please answer the following question with true or false, question: {question}"
+            "Please answer the following question with true or false, question: {question}",
+            plain=None,
         ),
         hub=Hub(
             "google/boolq",
@@ -83,7 +84,8 @@ COMMONSENSE = (
         chance=1 / 4,
         blob="183c4920415f83ba4b793c4873a33e7e10bd1be5",
         wording=Wording(
-            "Please choose the correct ending to complete the given sentence: {question}"
+            "Please choose the correct ending to complete the given sentence: {question}",
+            plain="{question}",
         ),
         hub=Hub(
             "Rowan/hellaswag",
@@ -106,6 +108,7 @@ COMMONSENSE = (
             "Please choose the correct answer to fill in the blank to complete the given "
             "sentence: {question}",
             after=" ",
+            plain=None,
         ),
         hub=Hub(
             "allenai/winogrande",

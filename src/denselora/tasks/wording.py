@@ -19,11 +19,14 @@ class Wording:
     """A benchmark's instruction around a question.
 
     ask: with {question} in it. between, after: what stands between two options and after the last.
+    plain: the question without any options, for what is compared then is their texts; None where
+        they aren't answers by themselves.
     """
 
     ask: str
     between: str = " "
     after: str = "\n\n"
+    plain: str | None = "Question: {question}\nAnswer:"
 
     def instruction(self, question: str, words: Sequence[str], options: Sequence[str]) -> str:
         """The instruction with its options, one for each answer word, or with none to list.
@@ -36,3 +39,23 @@ class Wording:
             listed = self.between.join(f"{word.capitalize()}: {option}" for word, option in named)
             text = f"{text}\n\n{listed}"
         return f"{text}{self.after}{FORMAT}{'/'.join(words)}"
+
+    def parts(self, instruction: str, words: Sequence[str]) -> tuple[str, list[str]]:
+        """Question and options of an instruction that `instruction` made.
+
+        Raises ValueError for one that it didn't make.
+        """
+        before, behind = self.ask.split("{question}")
+        end = f"{self.after}{FORMAT}{'/'.join(words)}"
+        text = instruction.removeprefix(before).removesuffix(end)
+        options, heads = [], [f"{self.between}{word.capitalize()}: " for word in words]
+        heads[0] = f"\n\n{words[0].capitalize()}: "
+        for head in reversed(heads):
+            text, found, option = text.rpartition(head)
+            if not found:
+                raise ValueError("isn't worded as the published files are")
+            options.insert(0, option)
+        question = text.removesuffix(behind)
+        if self.instruction(question, words, options) != instruction:
+            raise ValueError("isn't worded as the published files are")
+        return question, options

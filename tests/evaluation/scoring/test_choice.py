@@ -9,14 +9,7 @@ from denselora.evaluation.context import Head, compute_head, read_prompts, share
 from denselora.evaluation.scoring import Choice
 from denselora.evaluation.scoring.choice import log_likelihoods
 from denselora.tasks import benchmark
-from tests.evaluation.models import LAYOUTS, make_rows
-
-
-def full_log_likelihood(model, prompt, answer) -> float:
-    """The definition: the sum over all of the answer's tokens."""
-    with torch.no_grad():
-        log_probs = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-    return sum(float(log_probs[len(prompt) - 1 + i, token]) for i, token in enumerate(answer))
+from tests.evaluation.models import LAYOUTS, full_log_likelihood, make_rows
 
 
 def test_scores_that_are_not_finite_are_no_answer(respondent):

@@ -1,0 +1,80 @@
+"""scoring=texts: the options' own texts are ranked, as if nothing had been fine-tuned.
+
+What a base knows shows here before it has learnt any answer format. The question stands alone and
+each option after it; log-likelihoods are divided by the text's bytes, as lm-evaluation-harness's
+acc_norm does. An analysis: its accuracies are no row beside those of the protocol's prompts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from denselora.errors import UserError
+from denselora.evaluation.context import Head, read_prompts
+from denselora.evaluation.scoring.batched import BatchedScoring
+from denselora.evaluation.scoring.choice import ChoiceQuestion, log_likelihoods
+from denselora.evaluation.scoring.scoring import Prediction
+
+
+@dataclass(frozen=True)
+class TextQuestion(ChoiceQuestion):
+    """sizes: of each option's text, in bytes."""
+
+    sizes: list[int]
+
+
+class Texts(BatchedScoring):
+    """Takes the option whose text is the likeliest, per byte, after the question."""
+
+    name = "texts"
+    room = 256  # of four endings of HellaSwag, few have more
+
+    def questions(self, rows: Dataset) -> list[TextQuestion]:
+        """Raises UserError for a benchmark whose options aren't texts, or a row that isn't worded
+        as its benchmark words them."""
+        wording, name = self.benchmark.wording, self.benchmark.name
+        if wording is None or wording.plain is None:
+            raise UserError(
+                f"scoring=texts: {name} has no texts of options to compare; leave it out of tasks"
+            )
+        words, parts = [], []
+        for number, row in enumerate(rows):
+            words.append(self.benchmark.options(row["instruction"]))
+            try:
+                parts.append(wording.parts(row["instruction"], words[-1]))
+            except ValueError as error:
+                raise UserError(
+                    f"scoring=texts: {self.benchmark.name} row {number} {error}"
+                ) from None
+        prompts = [wording.plain.format(question=question.strip()) for question, _ in parts]
+        tokenizer = self.respondent.tokenizer
+        asked = tokenizer(prompts)["input_ids"]
+        texts = [[f" {option.strip()}" for option in options] for _, options in parts]
+        tails = [tokenizer(each, add_special_tokens=False)["input_ids"] for each in texts]
+        return [
+            TextQuestion(
+                number=number,
+                prompt=prompts[number],
+                gold=rows[number]["answer"],
+                ids=asked[number],
+                words=words[number],
+                tails=tails[number],
+                sizes=[len(text.encode()) for text in texts[number]],
+            )
+            for number in range(len(prompts))
+        ]
+
+    def answer(self, head: Head, questions: Sequence[TextQuestion]) -> list[Prediction]:
+        context = read_prompts(self.respondent.model, head, [one.ids for one in questions])
+        sums = log_likelihoods(context, [one.tails for one in questions])
+        return [
+            self.ranked(
+                one.number,
+                one.prompt,
+                one.gold,
+                one.words,
+                [nats / size for nats, size in zip(each, one.sizes, strict=True)],
+            )
+            for one, each in zip(questions, sums, strict=True)
+        ]
