@@ -60,6 +60,8 @@ def _evaluate(
 
     # 2. The rows of every benchmark and the neutral text, read before the model is.
     tests, text = read_benchmarks(config), find_text(config)
+    for test in tests:
+        kind.check(test.benchmark)
 
     # 3. The folders: new, or of the same evaluations that were stopped; this one's until its end.
     process = PartialState(cpu=not torch.cuda.is_available())

@@ -28,6 +28,7 @@ from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import PUBLISHED, Published, read_published
 from denselora.results.record import read_records
 from denselora.results.tables import MISSING, print_table, print_wide
+from denselora.tasks import benchmarks
 from denselora.training.run_folder import RunFolder
 from denselora.typeset import one_line, terminal
 
@@ -46,16 +47,15 @@ class Announce(Callback):
             points = _points(config, config_name)
             for option in ("runs_dir", "results_dir"):
                 check_writable(Path(config[option]), option)
-            evaluations = [point.evaluation for point in points if point.evaluation]
-            for name in dict.fromkeys(evaluation["scoring"] for evaluation in evaluations):
+            evaluated = [point for point in points if point.evaluation]
+            for name in dict.fromkeys(point.evaluation["scoring"] for point in evaluated):
                 scoring_kind(name)
             for path in dict.fromkeys(point.config["model"]["path"] for point in points):
                 check_access(path)
             for suite in dict.fromkeys(filter(None, map(_fetched, points))):
                 run_script("prepare_data.py", suite)
-            for point in points:
-                if point.evaluation:
-                    find_text(point.evaluation | {"data": point.config["data"]})
+            for point in evaluated:
+                _check_evaluation(point)
             planned = [(point, estimate(point, config.gpu)) for point in points]
             _print_plan(planned, config)
             for point in points if _lists_runs(config) else []:
@@ -111,6 +111,14 @@ def _points(config: DictConfig, config_name: str) -> list[Point]:
     overrides = OverridesParser.create().parse_overrides([*swept, *task])
     (jobs,) = BasicSweeper.split_arguments(overrides, None)
     return [_point(config_name, job) for job in jobs]
+
+
+def _check_evaluation(point: Point) -> None:
+    """Raise UserError for what its evaluation, after the training, would fail at."""
+    data, kind = point.config["data"], scoring_kind(point.evaluation["scoring"])
+    find_text(point.evaluation | {"data": data})
+    for benchmark in benchmarks("all", data["suite"], Path(data["path"])):
+        kind.check(benchmark)
 
 
 def _point(config_name: str, overrides: Sequence[str]) -> Point:

@@ -65,6 +65,6 @@ def test_choice_picks_the_likeliest_word(respondent):
         json.dumps(row)
 
 
-def test_numbers_cannot_be_chosen(respondent):
+def test_numbers_cannot_be_chosen():
     with pytest.raises(UserError, match="numbers"):
-        Choice(respondent, benchmark("gsm8k")).questions(make_rows("boolq", 9))
+        Choice.check(benchmark("gsm8k"))

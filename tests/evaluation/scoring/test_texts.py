@@ -4,7 +4,7 @@ from datasets import Dataset
 from denselora.errors import UserError
 from denselora.evaluation.scoring import Texts
 from denselora.tasks import benchmark
-from tests.evaluation.models import full_log_likelihood, make_rows
+from tests.evaluation.models import full_log_likelihood
 
 
 def answered(respondent, name, rows):
@@ -43,7 +43,7 @@ def test_a_sentence_to_be_ended_stands_without_any_word_around_it(respondent):
 
 def test_what_has_no_texts_or_is_worded_otherwise_is_an_error(respondent):
     with pytest.raises(UserError, match="boolq has no texts of options"):
-        answered(respondent, "boolq", make_rows("boolq", 1))
+        Texts.check(benchmark("boolq"))
     row = benchmark("piqa").row("tree?", ("a", "b"), 0)
     other = row | {"instruction": row["instruction"].replace("Solution2", "Solution 2")}
     with pytest.raises(UserError, match="piqa row 1 isn't worded as the published"):

@@ -8,12 +8,12 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from denselora.errors import UserError
 from denselora.evaluation.answer_tokens import answer_ids, common
 from denselora.evaluation.context import Context, Head, read_prompts
 from denselora.evaluation.prepacked import Prepacked
 from denselora.evaluation.scoring.batched import BatchedScoring, Question
 from denselora.evaluation.scoring.scoring import Prediction
+from denselora.tasks import Benchmark
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,19 @@ class Choice(BatchedScoring):
     room = 0
 
     @classmethod
+    def unfit(cls, benchmark: Benchmark) -> str | None:
+        if benchmark.answers:
+            return None
+        return (
+            f"the answers of {benchmark.name} are numbers, there are none to choose from; use "
+            "scoring=generate"
+        )
+
+    @classmethod
     def prepared(cls, model: nn.Module) -> AbstractContextManager:
         return Prepacked(model)
 
     def questions(self, rows: Dataset) -> list[ChoiceQuestion]:
-        if not self.benchmark.answers:
-            raise UserError(
-                f"scoring=choice: the answers of {self.benchmark.name} are numbers, there are none "
-                "to choose from; use scoring=generate"
-            )
         tokenizer = self.respondent.tokenizer
         prompts = [self.respondent.protocol.evaluation_prompt(row) for row in rows]
         known: dict[tuple[str, ...], list[list[int]]] = {}

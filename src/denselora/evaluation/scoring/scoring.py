@@ -37,6 +37,17 @@ class Scoring(ABC):
         return None
 
     @classmethod
+    def unfit(cls, benchmark: Benchmark) -> str | None:
+        """Why a benchmark can't be answered so, and what to do; None if it can."""
+        return None
+
+    @classmethod
+    def check(cls, benchmark: Benchmark) -> None:
+        """Raise UserError for a benchmark that can't be answered so."""
+        if why := cls.unfit(benchmark):
+            raise UserError(f"scoring={cls.name}: {why}")
+
+    @classmethod
     def decoding(cls, respondent: Respondent) -> GenerationConfig | None:
         """Every decoding field; None where nothing is decoded."""
         return None

@@ -15,6 +15,7 @@ from denselora.evaluation.context import Head, read_prompts
 from denselora.evaluation.scoring.batched import BatchedScoring
 from denselora.evaluation.scoring.choice import ChoiceQuestion, log_likelihoods
 from denselora.evaluation.scoring.scoring import Prediction
+from denselora.tasks import Benchmark
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,22 @@ class Texts(BatchedScoring):
     name = "texts"
     room = 256  # of four endings of HellaSwag, few have more
 
+    @classmethod
+    def unfit(cls, benchmark: Benchmark) -> str | None:
+        if benchmark.wording and benchmark.wording.plain:
+            return None
+        return f"{benchmark.name} has no texts of options to compare; leave it out of tasks"
+
     def questions(self, rows: Dataset) -> list[TextQuestion]:
-        """Raises UserError for a benchmark whose options aren't texts, or a row that isn't worded
-        as its benchmark words them."""
+        """Raises UserError for a row that isn't worded as its benchmark words them."""
         wording, name = self.benchmark.wording, self.benchmark.name
-        if wording is None or wording.plain is None:
-            raise UserError(
-                f"scoring=texts: {name} has no texts of options to compare; leave it out of tasks"
-            )
         words, parts = [], []
         for number, row in enumerate(rows):
             words.append(self.benchmark.options(row["instruction"]))
             try:
                 parts.append(wording.parts(row["instruction"], words[-1]))
             except ValueError as error:
-                raise UserError(
-                    f"scoring=texts: {self.benchmark.name} row {number} {error}"
-                ) from None
+                raise UserError(f"scoring={self.name}: {name} row {number} {error}") from None
         prompts = [wording.plain.format(question=question.strip()) for question, _ in parts]
         tokenizer = self.respondent.tokenizer
         asked = tokenizer(prompts)["input_ids"]
