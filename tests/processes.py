@@ -3,36 +3,50 @@
 import multiprocessing
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.distributed as dist
 
 
+# what is slow to import, in the server that all processes fork from, scripts of reproduce.py too
+PRELOADED = ["denselora.evaluation.suite", "denselora.training.run", "tests.tiny"]
+
+
 def run_processes(worker: Callable, count: int, *args) -> None:
     """Run ``worker(rank, *args)`` in ``count`` gloo processes; a failure in one fails the test.
 
-    ``worker`` is a function at the top level of a test module. The processes fork from a server
-    that has imported what is slow to import, once for all tests.
+    ``worker`` is a function at the top level of a test module.
     """
-    multiprocessing.set_forkserver_preload(["tests.tiny"])
+    launch(_in_group, count, {}, worker, args)
+
+
+def launch(worker: Callable, count: int, environment: Mapping[str, str], *args) -> None:
+    """Run ``worker(rank, *args)`` in processes with the variables that torchrun gives to each; one
+    process gets none.
+
+    environment: more variables. They fork from a server, started once for all tests.
+    """
+    multiprocessing.set_forkserver_preload(PRELOADED)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    together = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    variables = {**environment, **(together if count > 1 else {})}
     torch.multiprocessing.start_processes(
-        _process, (worker, count, port, args), nprocs=count, start_method="forkserver"
+        _process, (worker, variables, args), nprocs=count, start_method="forkserver"
     )
 
 
-def _process(rank: int, worker: Callable, count: int, port: int, args: tuple) -> None:
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK=str(rank),
-        WORLD_SIZE=str(count),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(port),
-    )
+def _process(rank: int, worker: Callable, variables: Mapping[str, str | int], args: tuple) -> None:
+    if "WORLD_SIZE" in variables:
+        variables = {**variables, "RANK": rank, "LOCAL_RANK": rank}
+    os.environ.update({name: str(value) for name, value in variables.items()})
     torch.set_num_threads(1)
+    worker(rank, *args)
+
+
+def _in_group(rank: int, worker: Callable, args: tuple) -> None:
     dist.init_process_group("gloo")
     try:
         worker(rank, *args)

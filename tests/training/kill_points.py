@@ -1,14 +1,12 @@
-"""Kills runs with SIGKILL at awkward moments: python tests/training/kill_points.py FOLDER.
+"""Kills runs with SIGKILL at awkward moments, and then continues them to their ends.
 
-Each run is a fork of this process, which has torch imported but not used. Prints, for each moment,
-how the run died, and then continues it to its end. See test_kill.py.
+Each run is a fork of a process that has torch imported but not used. See test_kill.py.
 """
 
 import json
 import os
 import shutil
 import signal
-import sys
 from pathlib import Path
 
 import datasets
@@ -83,18 +81,16 @@ def forked(inputs: Path, output: Path, spoil=None) -> int:
         spoil()
     config = train_config(inputs, f"output_dir={output}", "resume=true")
     run.train(config)
-    sys.stdout.flush()
     os._exit(0)
 
 
-def main(inputs: Path) -> None:
+def main(rank: int, inputs: Path) -> None:
+    """results.json: for each moment, the signal that the run died of and how it ended later."""
     datasets.config.HF_DATASETS_CACHE = inputs / "cache"
     assert os.WEXITSTATUS(forked(inputs, inputs / "never killed")) == 0
+    results = {}
     for moment, spoil in MOMENTS.items():
         died = forked(inputs, inputs / moment, spoil)
         ended = forked(inputs, inputs / moment)
-        print(f"RESULT {moment}: signal {os.WTERMSIG(died)}, then {ended}", flush=True)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+        results[moment] = [os.WTERMSIG(died), ended]
+    (inputs / "results.json").write_text(json.dumps(results))

@@ -1,12 +1,11 @@
 """SIGKILL at any moment, then resume: as if nothing had happened, to the bit."""
 
 import json
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 
-from tests import ROOT
+from tests.processes import launch
+from tests.training import kill_points
 from tests.training.kill_points import MOMENTS
 
 
@@ -16,16 +15,9 @@ def lines(run: Path) -> list[dict]:
 
 
 def test_killed_and_resumed_equals_never_killed(inputs):
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.training.kill_points", str(inputs)],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr[-3000:]
-    results = [line for line in ended.stdout.splitlines() if line.startswith("RESULT")]
-    assert results == [f"RESULT {moment}: signal 9, then 0" for moment in MOMENTS]
+    launch(kill_points.main, 1, {}, inputs)
+    results = json.loads((inputs / "results.json").read_text())
+    assert results == {moment: [signal.SIGKILL, 0] for moment in MOMENTS}
     whole = inputs / "never killed"
     same = ("adapter/adapter_model.safetensors", "adapter/README.md")
     for moment in MOMENTS:

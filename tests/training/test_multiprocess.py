@@ -1,9 +1,6 @@
 """train() in two gloo processes, under DDP and FSDP2, against one process."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,8 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from denselora.configs import CONFIGS
-from tests import ROOT
+from tests.processes import launch
+from tests.training import two_processes
 
 pytestmark = pytest.mark.multiprocess
 
@@ -25,21 +23,9 @@ FSDP2 = {"ACCELERATE_USE_FSDP": "true"} | {
 
 def run(inputs: Path, name: str, processes: int, micro_batch_size: int, **environment) -> Path:
     """Train three steps of 16 rows; two processes are stopped after the first and resumed."""
-    launch = [sys.executable, "-m"]
-    if processes > 1:
-        launch += ["torch.distributed.run", f"--nproc-per-node={processes}", "--master-port=0"]
-        launch += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "-m"]
     output = inputs / name
-    ended = subprocess.run(
-        [*launch, "tests.training.two_processes", inputs, output, str(micro_batch_size)],
-        cwd=ROOT,
-        env=os.environ
-        | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-        | {"ACCELERATE_USE_CPU": "true", **environment},
-        capture_output=True,
-        text=True,
-    )
-    assert ended.returncode == 0, ended.stderr[-4000:]
+    variables = {"ACCELERATE_USE_CPU": "true", **environment}
+    launch(two_processes.main, processes, variables, inputs, output, micro_batch_size)
     return output
 
 

@@ -1,11 +1,7 @@
-"""Two processes train, stop and resume: see test_multiprocess.py, which launches this.
-
-Arguments: the inputs, the output folder, rows per micro-batch, further overrides.
-"""
+"""Two processes train, stop and resume: see test_multiprocess.py, which launches this."""
 
 import gc
 import os
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +18,7 @@ from denselora.training.signals import Stopped
 from tests.training.inputs import train_config
 
 
-def main(inputs: Path, output: Path, micro_batch_size: str, *overrides: str) -> None:
+def main(rank: int, inputs: Path, output: Path, micro_batch_size: int) -> None:
     datasets.config.HF_DATASETS_CACHE = inputs / "cache"
     config = [
         f"output_dir={output}",
@@ -32,7 +28,6 @@ def main(inputs: Path, output: Path, micro_batch_size: str, *overrides: str) -> 
         f"trainer.micro_batch_size={micro_batch_size}",
         "trainer.epochs=2",
         "trainer.max_steps=3",
-        *overrides,
     ]
     destroy = torch.distributed.destroy_process_group
     torch.distributed.destroy_process_group = lambda *group: no_model_alive() or destroy(*group)
@@ -41,6 +36,8 @@ def main(inputs: Path, output: Path, micro_batch_size: str, *overrides: str) -> 
     if PartialState(cpu=True).num_processes > 1:
         end_early(lambda *resume: train(train_config(inputs, *config, *resume)))
     train(train_config(inputs, *config, "resume=true"))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def allow_fsdp_on_cpu() -> None:
@@ -109,10 +106,3 @@ def save_first_gradients(file: Path) -> None:
         return update(self, loss)
 
     loop.Loop._update = save_and_update
-
-
-if __name__ == "__main__":
-    inputs, output, *rest = sys.argv[1:]
-    main(Path(inputs), Path(output), *rest)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
