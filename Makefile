@@ -19,8 +19,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
-# as many tests at once as there are cores, each with one thread
-PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist worksteal
+# as many files at once as there are cores, each with one thread; what a file's tests share is made
+# once, and the slowest files come first (tests/conftest.py)
+PYTEST = OMP_NUM_THREADS=1 $(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)  ## run the tests (CPU, no network)
 	$(PYTEST)

@@ -1,6 +1,7 @@
 """What many tests start from.
 
-Without a GPU, Triton's kernels run in its interpreter: it has to know before it is imported.
+torch and what needs it is imported where it is used: the process that hands out tests to pytest's
+workers reads this file as well, and does without.
 """
 
 import logging
@@ -12,54 +13,72 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
-
-if not torch.cuda.is_available():
-    os.environ.setdefault("TRITON_INTERPRET", "1")
-
-from transformers import LlamaForCausalLM
 
 from tests import ROOT
-from tests.tiny import TINY, tiny_llama, write_data, write_model
 
-# what `make test-quick` leaves out
+# what `make test-quick` leaves out; the longest start first, so that no worker ends alone with one
 SLOW = """
-adapter/fused/test_gpu adapter/test_architectures adapter/test_convert adapter/test_bases
-adapter/test_processes data/test_subset evaluation/ reproduce/ results/report results/test_artifact
-results/test_figures results/test_inventory results/test_tables speed/ test_adapters test_bad_input
-test_configs test_extending test_loaded test_mini test_package test_whole_way training/test_compiled
-training/test_device training/test_kill training/test_multiprocess training/test_run wrong_input
-world/
+wrong_input test_mini reproduce/ adapter/fused/test_gpu training/test_multiprocess test_configs
+test_loaded test_extending training/test_kill results/report results/test_figures evaluation/
+test_bad_input test_whole_way results/test_tables training/test_compiled adapter/test_processes
+test_package adapter/test_convert speed/ world/ test_adapters training/test_run
+adapter/test_architectures adapter/test_bases data/test_subset results/test_artifact
+results/test_inventory training/test_device
 """.split()  # noqa: SIM905
 
 
+def pytest_collectstart() -> None:
+    """Without a GPU, Triton's kernels run in its interpreter: it must know before its import."""
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    slow = tuple(str(ROOT / "tests" / place) for place in SLOW)
+    slow = [str(ROOT / "tests" / place) for place in SLOW]
+
+    def place(item: pytest.Item) -> int:
+        return next(
+            (at for at, prefix in enumerate(slow) if str(item.path).startswith(prefix)), len(slow)
+        )
+
+    items.sort(key=place)
     for item in items:
-        if str(item.path).startswith(slow):
+        if place(item) < len(slow):
             item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture
-def llama() -> LlamaForCausalLM:
+def llama():
+    from tests.tiny import tiny_llama
+
     return tiny_llama()
 
 
 @pytest.fixture
-def tokens() -> torch.Tensor:
+def tokens():
     """Token ids [batch 2, sequence 8]."""
+    import torch
+
+    from tests.tiny import TINY
+
     return torch.randint(0, TINY["vocab_size"], (2, 8), generator=torch.Generator().manual_seed(1))
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     """A LLaMA folder with a tokenizer, random weights."""
+    from tests.tiny import write_model
+
     return write_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="session")
 def data_folder(tmp_path_factory) -> Path:
     """A training file and eight small benchmarks."""
+    from tests.tiny import write_data
+
     return write_data(tmp_path_factory.mktemp("data"))
 
 

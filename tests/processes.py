@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.distributed as dist
 
-
 # what is slow to import, in the server that all processes fork from, scripts of reproduce.py too
 PRELOADED = ["denselora.evaluation.suite", "denselora.training.run", "tests.tiny"]
 

@@ -1,9 +1,9 @@
 """Compiles what the operator launches, for a GPU that needn't be there; see test_gpu.py.
 
-python tests/adapter/fused/compile_kernels.py ARCHITECTURE DTYPE R ACTIVATION TOKENS
+python tests/adapter/fused/compile_kernels.py ARCHITECTURE,DTYPE,R,ACTIVATION,TOKENS ...
 
-prints a line of JSON for each kernel: its name and the bytes of shared memory a program takes.
-A single token is one of an answer, without dropout.
+prints a line of JSON for each of the arguments: by kernel the bytes of shared memory that a program
+takes. A single token is one of an answer, without dropout.
 """
 
 import inspect
@@ -62,8 +62,12 @@ def compiled(kernel: JITFunction, args: tuple, options: dict, target: GPUTarget)
 
 
 if __name__ == "__main__":
-    architecture, dtype, r, activation, tokens = sys.argv[1:]
-    target = GPUTarget("cuda", int(architecture), 32)
-    for kernel, args, options in launches(getattr(torch, dtype), int(r), activation, int(tokens)):
-        result = compiled(kernel, args, options, target)
-        print(json.dumps({"kernel": kernel.__name__, "shared": result.metadata.shared}))
+    for argument in sys.argv[1:]:
+        architecture, dtype, r, activation, tokens = argument.split(",")
+        target = GPUTarget("cuda", int(architecture), 32)
+        found = launches(getattr(torch, dtype), int(r), activation, int(tokens))
+        shared = {
+            kernel.__name__: compiled(kernel, args, options, target).metadata.shared
+            for kernel, args, options in found
+        }
+        print(json.dumps(shared), flush=True)

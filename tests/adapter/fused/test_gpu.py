@@ -84,25 +84,31 @@ def test_gelu_and_its_slope_are_exact_to_fp32():
     torch.testing.assert_close(gradient, slope, rtol=3e-7, atol=3e-7)
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("80", "bfloat16", str(LARGEST_GPU_RANK), "gelu", "2048"),
-        ("80", "float32", "64", "silu", "2048"),
-        ("90", "bfloat16", "16", "relu", "2048"),
-        ("90", "float16", "16", "identity", "1"),
-    ],
-)
-def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(arguments, tmp_path):
-    command = [sys.executable, compile_kernels.__file__, *arguments]
+COMPILED = [
+    f"80,bfloat16,{LARGEST_GPU_RANK},gelu,2048",
+    "80,float32,64,silu,2048",
+    "90,bfloat16,16,relu,2048",
+    "90,float16,16,identity,1",
+]
+
+
+@pytest.fixture(scope="module")
+def shared_memory(tmp_path_factory) -> dict[str, dict[str, int]]:
+    """Of each of COMPILED: bytes by kernel. One process for all, since torch takes long to load."""
+    command = [sys.executable, compile_kernels.__file__, *COMPILED]
     variables = {
         "TRITON_INTERPRET": "0",
-        "TRITON_CACHE_DIR": str(tmp_path),
+        "TRITON_CACHE_DIR": str(tmp_path_factory.mktemp("triton")),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
     done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    shared = {line["kernel"]: line["shared"] for line in map(json.loads, done.stdout.splitlines())}
+    return dict(zip(COMPILED, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("arguments", COMPILED)
+def test_every_kernel_compiles_and_fits_into_a_consumer_gpu(arguments, shared_memory):
+    shared = shared_memory[arguments]
     assert shared.keys() == {
         "_encode", "_core", "_decode",
         "_decode_backward", "_core_backward_kernel", "_encode_backward",
