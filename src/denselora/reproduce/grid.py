@@ -27,7 +27,7 @@ def add_to_grids(runs: Sequence[Trained], results: Path) -> Path:
     """
     file = results / FILE
     rows = {row["run_id"]: row for row in [*_read(file), *map(_row, runs)]}
-    frame = pd.DataFrame(rows.values(), columns=COLUMNS)
+    frame = pd.DataFrame(rows.values(), columns=COLUMNS).astype({"r": "Int64"})
     frame = frame.sort_values(["model", "data", "method", "trainable", "learning_rate", "run_id"])
     write_text(file, frame.to_csv(index=False, lineterminator="\n"))
     return file
@@ -37,7 +37,7 @@ def _read(file: Path) -> list[dict]:
     if not file.exists():
         return []
     try:
-        frame = pd.read_csv(StringIO(read_text(file, FIX)), dtype={"r": "Int64"})
+        frame = pd.read_csv(StringIO(read_text(file, FIX)))
     except ValueError as error:
         raise UserError(f"{file}: can't be read ({first_line(error)}); {FIX}") from None
     if list(frame.columns) != COLUMNS:
