@@ -9,7 +9,6 @@ from denselora.errors import UserError
 from denselora.reproduce.grid import FILE, add_to_grids
 from tests.training.trained import make_trained
 
-
 CONFIG = {
     "model": {"label": "mini"}, "data": {"label": "mini"}, "seed": 42,
     "trainer": {"learning_rate": 1e-3},
