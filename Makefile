@@ -73,6 +73,9 @@ reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (
 reproduce: $(STAMP)  ## the rows of Table 1 on any model of configs/model (MODEL=llama3_2_1b, mini, ...)
 	$(PY) scripts/reproduce.py $(rows) $(call model,$(MODEL)) $(ARGS)
 
+reproduce-paper: $(STAMP)  ## list every run of the paper with hours and memory, and what 1, 8 and 64 GPUs make of them (ARGS="gpus=8")
+	$(PY) scripts/reproduce_paper.py $(ARGS)
+
 reproduce-smollm2: $(STAMP)  ## the study of docs/study.md on SmolLM2-135M (ARGS="data=local data.path=FOLDER")
 	$(PY) scripts/study.py $(ARGS)
 
@@ -128,5 +131,5 @@ clean:  ## remove caches (keeps .venv, data and results)
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
 .PHONY: help setup test test-quick test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
-  reproduce reproduce-llama3-8b reproduce-smollm2 sweep-rank sweep-modules \
+  reproduce reproduce-llama3-8b reproduce-paper reproduce-smollm2 sweep-rank sweep-modules \
   sweep-data ablations matched budget status

@@ -5,9 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.table import Table
@@ -18,11 +15,10 @@ from denselora.evaluation.neutral_text import find_text
 from denselora.evaluation.scoring import scoring_kind
 from denselora.files import check_writable
 from denselora.models import check_access
-from denselora.options import accepted
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.grid import add_to_grids
-from denselora.reproduce.options import Reproduce
-from denselora.reproduce.point import Point
+from denselora.reproduce.point import OVER, Point
+from denselora.reproduce.points import every_point, point_of
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import PUBLISHED, Published, read_published
@@ -32,19 +28,17 @@ from denselora.tasks import benchmarks
 from denselora.training.run_folder import RunFolder
 from denselora.typeset import one_line, terminal
 
-GREYED = ("done", "diverged")
-
 
 class Announce(Callback):
     """Hydra calls it around all runs together, whatever launches them."""
 
-    def on_multirun_start(self, config: DictConfig, config_name: str, **_: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check models and data, fetch what is published, print the plan and note it in runs_dir.
 
         A user's mistake ends it all in one line here, before anything is trained.
         """
         with errors_in_one_line():
-            points = _points(config, config_name)
+            points = _points(config)
             for option in ("runs_dir", "results_dir"):
                 check_writable(Path(config[option]), option)
             evaluated = [point for point in points if point.evaluation]
@@ -61,12 +55,12 @@ class Announce(Callback):
             for point in points if _lists_runs(config) else []:
                 note_plan(point.folder, point.options)
 
-    def on_multirun_end(self, config: DictConfig, config_name: str, **_: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table and write tables, figures and the report anew; of runs that were only
         trained, their validation losses, which go into grids.csv."""
         if config.evaluation is None and _lists_runs(config):
             with errors_in_one_line():
-                _note_grid(_points(config, config_name), Path(config.results_dir))
+                _note_grid(_points(config), Path(config.results_dir))
             return
         if not Path(config.results_dir).is_dir():  # no run has got so far
             return
@@ -99,18 +93,15 @@ def _note_grid(points: list[Point], results: Path) -> None:
     )
 
 
-def _points(config: DictConfig, config_name: str) -> list[Point]:
+def _points(config: DictConfig) -> list[Point]:
     """One for each combination; of a sweeper that makes up its own values, one to start from."""
     sweeper, task = config.hydra.sweeper, list(config.hydra.overrides.task)
     assumptions(config.gpu)
     if not _lists_runs(config):
         name = sweeper._target_.rpartition(".")[2]
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
-        return [_point(config_name, task)]
-    swept = [f"{name}={values}" for name, values in (sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*swept, *task])
-    (jobs,) = BasicSweeper.split_arguments(overrides, None)
-    return [_point(config_name, job) for job in jobs]
+        return [point_of(task)]
+    return every_point(task, sweeper.params)
 
 
 def _check_evaluation(point: Point) -> None:
@@ -119,10 +110,6 @@ def _check_evaluation(point: Point) -> None:
     find_text(point.evaluation | {"data": data})
     for benchmark in benchmarks("all", data["suite"], Path(data["path"])):
         kind.check(benchmark)
-
-
-def _point(config_name: str, overrides: Sequence[str]) -> Point:
-    return Point.of(accepted(compose(config_name, overrides), Reproduce), overrides)
 
 
 def _lists_runs(config: DictConfig) -> bool:
@@ -146,7 +133,7 @@ def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -
     )
     hours, most = 0.0, 0.0
     for point, expected in planned:
-        over = point.state in GREYED
+        over = point.state in OVER
         hours += 0 if over else expected.hours
         most = max(most, 0 if over else expected.memory_gib)
         table.add_row(

@@ -1,11 +1,16 @@
-"""The options of scripts/reproduce.py."""
+"""The options of scripts/reproduce.py and scripts/reproduce_paper.py."""
+
+from typing import Annotated
 
 from pydantic import model_validator
 
 from denselora.errors import UserError
 from denselora.evaluation.options import ScoringName
-from denselora.fields import AnyText, Count, FilePath, Flag, options
+from denselora.fields import AnyText, Count, FilePath, Flag, Several, Whole, Words, options
 from denselora.training.options import Train
+
+# more than there are runs
+MOST_GPUS = 100_000
 
 
 @options
@@ -36,3 +41,14 @@ class Reproduce(Train):
                 "that"
             )
         return self
+
+
+@options
+class Paper:
+    """configs/reproduce_paper.yaml says what they mean."""
+
+    models: Words
+    seeds: Annotated[list[int], Several(Whole(0, 2**32 - 1))]
+    gpu: AnyText
+    gpus: Annotated[list[int] | int, Several(Whole(1, MOST_GPUS), one=True)]
+    options: AnyText | None

@@ -21,6 +21,8 @@ from denselora.training.run_folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
 OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
+# states in which a run has nothing left to do
+OVER = ("done", "diverged")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from denselora.compatibility import check_base, check_positions, check_quantised
-from denselora.data.dataset import TrainingSet, pack, tokenise
+from denselora.data.dataset import Batch, TrainingSet, pack, tokenise
 from denselora.data.order import Schedule, shuffled
 from denselora.data.subset import subset
 from denselora.errors import UserError
@@ -195,9 +195,46 @@ def memory(
 
 
 def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dtype) -> int:
-    """Bytes of all tensors that autograd saves, each storage once, parameters left out."""
+    """Bytes of all tensors that autograd saves, each storage once, parameters left out.
+
+    Blocks that are alike keep as much each, but for the first, which hands no gradient on: two of
+    them are run for all.
+    """
     row = {"input_ids": [0] * tokens, "labels": [0] * tokens}
     batch = pack([row] * rows, [1.0] * rows).to(torch.device("meta"))
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
+    model.train()
+    inner = _with_like_blocks(model)
+    if inner is None:
+        return _saved_bytes(model, batch)
+    blocks = inner.layers
+    try:
+        inner.layers = blocks[:1]
+        one = _saved_bytes(model, batch)
+        inner.layers = blocks[:2]
+        return one + (len(blocks) - 1) * (_saved_bytes(model, batch) - one)
+    finally:
+        inner.layers = blocks
+
+
+def _with_like_blocks(model: nn.Module) -> nn.Module | None:
+    """The part of the model whose `layers` are all of one make; None if it has none."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner = getattr(base, "model", None)
+    blocks = getattr(inner, "layers", None)
+    if not isinstance(blocks, nn.ModuleList) or len(blocks) < 3:
+        return None
+    kinds = getattr(base.config, "layer_types", None) or []
+    makes = {
+        tuple((name, p.shape, p.requires_grad) for name, p in block.named_parameters())
+        for block in blocks
+    }
+    return inner if len(makes) == 1 and len(set(kinds)) <= 1 else None
+
+
+def _saved_bytes(model: nn.Module, batch: Batch) -> int:
     parameters = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}  # held, so that no address is used twice
 
@@ -207,10 +244,6 @@ def _kept_for_backward(model: nn.Module, rows: int, tokens: int, dtype: torch.dt
             kept[storage._cdata] = storage
         return tensor
 
-    frozen = [p for p in model.parameters() if not p.requires_grad]
-    for parameter in frozen:
-        parameter.data = parameter.data.to(dtype)
-    model.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = weighted_loss(model, batch, frozen_head(model))
     size = sum(storage.nbytes() for storage in kept.values())

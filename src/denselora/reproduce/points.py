@@ -1,0 +1,51 @@
+"""The runs of a command line: one for each combination of the values it has for its options."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from functools import cache
+
+from hydra import compose
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig
+
+from denselora.configs import CONFIGS
+from denselora.options import accepted
+from denselora.reproduce.options import Reproduce
+from denselora.reproduce.point import Point
+
+
+def every_point(overrides: Sequence[str], swept: Mapping[str, str] | None = None) -> list[Point]:
+    """All combinations, in the order that Hydra runs them.
+
+    swept: an experiment's own values by option, with commas, which overrides of the same option
+    replace. Raises UserError or one of Hydra's for an option that can't be.
+    """
+    own = [f"{name}={values}" for name, values in (swept or {}).items()]
+    parsed = OverridesParser.create().parse_overrides([*own, *overrides])
+    (jobs,) = BasicSweeper.split_arguments(parsed, None)
+    return [point_of(job) for job in jobs]
+
+
+def point_of(overrides: Sequence[str]) -> Point:
+    """The run that reproduce.py makes of these options. Raises as `every_point` does."""
+    return Point.of(accepted(_composed(overrides), Reproduce), overrides)
+
+
+def _composed(overrides: Sequence[str]) -> DictConfig:
+    """What Hydra composes. It reads the same files for the same groups, which takes 0.1 s: that is
+    done once, and the values are set in a copy, in the way that Hydra sets them."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    chosen = [(CONFIGS / override.key_or_group).is_dir() for override in parsed]
+    config = deepcopy(
+        _of_groups(*(text for text, group in zip(overrides, chosen, strict=True) if group))
+    )
+    values = [override for override, group in zip(parsed, chosen, strict=True) if not group]
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config
+
+
+@cache
+def _of_groups(*overrides: str) -> DictConfig:
+    return compose("reproduce", list(overrides))
