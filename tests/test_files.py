@@ -1,7 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import pytest
 
 from denselora.errors import UserError, first_line
-from denselora.files import write_bytes, write_json, writing
+from denselora.files import check_writable, write_bytes, write_json, write_text, writing
 
 
 def test_a_file_is_written_with_the_folders_above_it(tmp_path):
@@ -36,3 +39,12 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path, full_disk):
 def test_the_first_line_of_an_error_is_its_type_where_it_says_nothing():
     assert first_line(ValueError("\nno such thing\nat all")) == "no such thing"
     assert first_line(RuntimeError()) == "RuntimeError"
+
+
+def test_processes_that_write_the_same_file_at_once_leave_it_whole(tmp_path):
+    texts = [letter * 100_000 for letter in "abcd"]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(partial(write_text, tmp_path / "table.md"), 10 * texts))
+        list(threads.map(partial(check_writable, option="results_dir"), 40 * [tmp_path]))
+    assert (tmp_path / "table.md").read_text() in texts
+    assert [file.name for file in tmp_path.iterdir()] == ["table.md"]

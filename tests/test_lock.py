@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -23,10 +24,10 @@ with locked(Path(sys.argv[1]), "output_dir"):
 
 
 @contextmanager
-def holder(folder):
-    """Another process that holds the folder's lock."""
+def holder(folder, *within):
+    """Another process that holds the folder's lock. within: a command that starts it."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, folder],
+        [*within, sys.executable, "-c", HOLD, folder],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,
         text=True,
@@ -85,3 +86,27 @@ def test_a_lock_file_that_its_holder_removed_is_not_taken_for_the_lock(tmp_path,
     monkeypatch.setattr("denselora.lock.os.fstat", fstat)
     with locked(tmp_path, "output_dir"):
         assert len(calls) == 2 and (tmp_path / LOCK).is_file()
+
+
+@pytest.mark.parametrize("namespaces", ["--mount", "--pid", "--mount --pid --uts --ipc"])
+def test_processes_in_other_namespaces_keep_each_other_out(tmp_path, namespaces):
+    """As containers, or machines with one file system, are to each other."""
+    apart = ["unshare", "--map-root-user", *namespaces.split(), "--fork", "--kill-child"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip(f"unshare {namespaces} isn't permitted here")
+    with holder(tmp_path / "run", *apart) as process:
+        with (
+            pytest.raises(UserError, match=r"output_dir=.*run: process \d+ on .* writes to it"),
+            locked(tmp_path / "run", "output_dir"),
+        ):
+            pass
+        process.kill()
+        process.wait()
+        assert is_empty(tmp_path / "run")
+        for _ in range(100):  # the kernel ends what was in the namespace after it
+            try:
+                with locked(tmp_path / "run", "output_dir"):
+                    return
+            except UserError:
+                time.sleep(0.05)
+    pytest.fail("the lock outlived its holder")

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from denselora.errors import UserError, first_line
@@ -17,7 +18,7 @@ def check_writable(folder: Path, option: str) -> None:
         above = above.parent
     if not above.is_dir():
         raise UserError(f"{option}={folder}: {above} is a file; choose another folder")
-    probe = above / f".denselora-probe-{os.getpid()}"
+    probe = above / f".denselora-probe-{token_hex(8)}"
     try:
         probe.touch()
         probe.unlink()
@@ -70,9 +71,10 @@ def write_text(file: Path, text: str, then: str = "run again") -> None:
 def write_bytes(file: Path, content: bytes, then: str = "run again") -> None:
     """Write a file whole or not at all, and the folders above it; it is on the disk then.
 
+    Of several processes that write the same file at once, on whatever machines, the last stays.
     Raises as `writing` does.
     """
-    partial = file.with_name(file.name + ".partial")
+    partial = file.with_name(f"{file.name}.{token_hex(4)}.partial")
     with writing(file, then):
         try:
             partial.write_bytes(content)

@@ -68,8 +68,9 @@ def _taken(folder: Path, option: str):
                 f"{option}={folder}: can't be locked ({first_line(error)}); choose a folder on "
                 "another file system"
             ) from None
-        # its holder may have removed the file between opening and locking
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        # its holder may have removed the file between opening and locking; on NFS the path could
+        # still show it for seconds, but what is locked is asked for anew
+        with contextlib.suppress(OSError):
+            if os.fstat(file.fileno()).st_nlink:
                 return file
         file.close()

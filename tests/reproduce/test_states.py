@@ -1,4 +1,6 @@
+import fcntl
 import json
+import threading
 
 import pytest
 
@@ -33,6 +35,31 @@ def test_a_run_is_run_by_one_process_only(run):
         pytest.raises(UserError, match="another process"),
         claimed(run, []),
     ):
+        pass
+
+
+def test_a_plan_leaves_the_lock_that_another_sweep_holds(run):
+    with claimed(run, ["adapter=lora"]):
+        held = run.with_name(f"{run.name}.json").stat().st_ino
+        note_plan(run, ["adapter=lora"])
+        assert run.with_name(f"{run.name}.json").stat().st_ino == held
+        assert state_of(run).state == "running"
+
+
+def test_a_note_that_was_only_begun_is_of_a_missing_run(run):
+    run.parent.mkdir()
+    run.with_name(f"{run.name}.json").touch()
+    assert state_of(run).state == "missing"
+    note_plan(run, ["adapter=lora"])
+    assert state_of(run).options == ["adapter=lora"]
+
+
+def test_a_glance_at_a_run_keeps_nobody_from_running_it(run):
+    note_plan(run, [])
+    glance = run.with_name(f"{run.name}.json").open()
+    fcntl.flock(glance, fcntl.LOCK_SH)
+    threading.Timer(0.1, glance.close).start()
+    with claimed(run, []):
         pass
 
 

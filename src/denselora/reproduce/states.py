@@ -4,21 +4,27 @@ Beside the folder of a run, runs/<id>.json says what it was asked to do and how 
 ended; the process that runs it holds a lock on that file.
 """
 
+import contextlib
 import fcntl
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
 
 from denselora.errors import UserError, first_fault
-from denselora.files import write_text
+from denselora.files import writing
 from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
+
+# who looks how far a run is holds its lock for an instant
+TRIES, WAIT_S = 10, 0.05
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
 
@@ -49,11 +55,13 @@ class RunState:
 def note_plan(folder: Path, options: list[str]) -> None:
     """Note a run before it begins, so that it is found missing if it never does."""
     note = _note(folder)
-    if not note.exists():
-        write_text(note, _text(options, "missing"))
+    with writing(note), note.open("a+", encoding="utf-8") as file:
+        # never a new file in its place: another sweep, on another machine, may have locked this one
+        if not _size(file) and _locked(file, fcntl.LOCK_EX) and not _size(file):
+            file.write(_text(options, "missing"))
 
 
-@contextmanager
+@contextlib.contextmanager
 def claimed(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], None]]:
     """Hold the lock on a run; gives a function (state, reason) that notes how it ended.
 
@@ -61,10 +69,8 @@ def claimed(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], N
     """
     note_plan(folder, options)
     with _note(folder).open("r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{folder}: another process runs it; wait for that") from None
+        if not _locked(file, fcntl.LOCK_EX, tries=TRIES):
+            raise UserError(f"{folder}: another process runs it; wait for that")
 
         def note(state: str, reason: str = "") -> None:
             # in place: a new file would not be locked
@@ -84,12 +90,10 @@ def state_of(folder: Path) -> RunState:
     held = False
     if note.is_file():
         with note.open("rb") as file:
+            held = not _locked(file, fcntl.LOCK_SH)
             try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                held = True
-            try:
-                noted = _read_note(note)
+                # an empty one was begun by a process that has not got further
+                noted = _read_note(note) if _size(file) else noted
             except UserError:
                 if not held:  # else it is being written
                     raise
@@ -118,6 +122,20 @@ def all_states(runs: Path) -> list[RunState]:
     folders = {file.parent for file in runs.glob("*/config.yaml")}
     folders |= {note.with_suffix("") for note in runs.glob("*.json")}
     return [state_of(folder) for folder in sorted(folders)]
+
+
+def _locked(file: IO, kind: int, tries: int = 1) -> bool:
+    """Take a lock; whether no other process has it."""
+    for number in range(tries):
+        time.sleep(WAIT_S if number else 0)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _size(file: IO) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 def _read_note(file: Path) -> Noted:
