@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -138,25 +139,46 @@ def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
 
     Raises `UserError` when two of the files were not made from the same prompts.
     """
-    sorts = [sorted(read_predictions(file, benchmark), key=lambda row: row["id"]) for file in files]
-    prompts = [[(row["id"], row["prompt_hash"]) for row in rows] for rows in sorts]
-    for file, other in zip(files, prompts, strict=True):
-        if other != prompts[0]:
+    outcomes = [_outcomes(file, benchmark, _version(file)) for file in files]
+    for file, (prompts, _) in zip(files, outcomes, strict=True):
+        if prompts != outcomes[0][0]:
             raise UserError(
                 f"{files[0]} and {file} hold different prompts, so they cannot be compared; "
                 "evaluate both on the same files"
             )
-    return np.array([[row["correct"] for row in rows] for rows in sorts], bool)
+    return np.array([correct for _, correct in outcomes], bool)
 
 
-def _of_benchmark(file: Path, benchmark: str) -> pa.Table:
+# one run is compared with many, and a run's file has all its benchmarks: neither is read each time
+@lru_cache(maxsize=1024)
+def _outcomes(file: Path, benchmark: str, version: tuple) -> tuple[list[tuple], list[bool]]:
+    """(id, prompt hash) and whether it was answered right, of each row in order of the ids."""
+    rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])
+    return [(row["id"], row["prompt_hash"]) for row in rows], [row["correct"] for row in rows]
+
+
+@lru_cache(maxsize=16)
+def _table(file: Path, version: tuple) -> pa.Table:
     table = read_parquet(file, SCHEMA.names)
     try:
-        table = table.select(SCHEMA.names).cast(SCHEMA)
+        return table.select(SCHEMA.names).cast(SCHEMA)
     except pa.ArrowException as error:
         raise UserError(
             f"{file}: columns of another kind ({first_line(error)}); restore it, or evaluate again"
         ) from None
+
+
+def _version(file: Path) -> tuple:
+    """Changes when the file does."""
+    try:
+        state = file.stat()
+    except OSError:  # reading it says why
+        return ()
+    return state.st_ino, state.st_size, state.st_mtime_ns
+
+
+def _of_benchmark(file: Path, benchmark: str) -> pa.Table:
+    table = _table(file, _version(file))
     rows = table.filter(pc.equal(table["benchmark"], benchmark))
     if not len(rows):
         raise UserError(f"{file}: has no rows of {benchmark}; evaluate again")
