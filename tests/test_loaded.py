@@ -170,10 +170,10 @@ def test_embeddings_that_peft_saved_beside_an_adapter_are_no_fault(base, tmp_pat
 def test_an_adapter_of_any_method_that_does_not_fit_is_refused(name, how, base, tmp_path):
     model = peft.get_peft_model(tiny_llama(), METHODS[name])
     save_weights(model, tmp_path / "adapter")
+    fresh = peft.get_peft_model(tiny_llama(), METHODS[name])
     for tensor in load_file(tmp_path / "adapter" / "adapter_model.safetensors"):
         folder = shutil.copytree(tmp_path / "adapter", tmp_path / "changed")
         change(folder, tensor, how)
-        fresh = peft.get_peft_model(tiny_llama(), METHODS[name])
         for load in (lambda: load_weights(fresh, folder), lambda: _enter(base, folder)):  # noqa: B023
             with pytest.raises(UserError) as told:
                 load()
