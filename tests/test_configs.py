@@ -1,10 +1,16 @@
+import copy
+from collections.abc import Sequence
+from functools import cache
+
 import pytest
+import torch
 from accelerate import init_empty_weights
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import OmegaConf
-from transformers import LlamaConfig, LlamaForCausalLM
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from denselora.configs import CONFIGS, composed
 from denselora.identity import run_id
@@ -46,7 +52,7 @@ def test_every_run_of_every_experiment_can_run(experiment):
         (jobs,) = BasicSweeper.split_arguments(values, None)
         methods = {}
         for job in jobs:
-            config = compose("train", [f"experiment={experiment}", *job])
+            config = of_job(experiment, job)
             plain = OmegaConf.to_container(config, resolve=True)
             Settings.from_config(plain["trainer"])
             Protocol.from_config(plain["protocol"])
@@ -54,9 +60,30 @@ def test_every_run_of_every_experiment_can_run(experiment):
         for method in methods.values():
             if method.name == "none":
                 continue
-            with init_empty_weights():
-                model = attach(empty_base(MINI), method, steps=100)
-            assert count_parameters(model)[0] > 0
+            assert count_parameters(without_weights(empty_base(MINI), method))[0] > 0
+
+
+def of_job(experiment: str, job: Sequence[str]) -> DictConfig:
+    """train's config for one run of a sweep; runs that differ in values alone are composed once."""
+    given = OverridesParser.create().parse_overrides(list(job))
+    choices = [one.input_line for one in given if (CONFIGS / one.key_or_group).is_dir()]
+    config = copy.deepcopy(of_choices(f"experiment={experiment}", *choices))
+    for one in given:
+        if one.input_line not in choices:
+            OmegaConf.update(config, one.key_or_group, one.value(), force_add=one.is_add())
+    return config
+
+
+@cache
+def of_choices(*choices: str) -> DictConfig:
+    return compose("train", list(choices))
+
+
+def without_weights(base: PreTrainedModel, adapter: DictConfig) -> nn.Module:
+    """The adapter on a base, shapes alone; Uni-LoRA's can't be made without looking at values."""
+    unilora = adapter.name == "unilora"
+    with init_empty_weights() if unilora else torch.device("meta"):
+        return attach(base, adapter, steps=100)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +105,9 @@ def counted_on_llama3_8b(*options: str) -> tuple[int, int]:
         hidden_size=4096, intermediate_size=14336, num_attention_heads=32, num_key_value_heads=8,
         num_hidden_layers=32, vocab_size=128256,
     )  # fmt: skip
-    with init_empty_weights():
-        model = attach(LlamaForCausalLM(shapes), adapter, steps=100)
-    return count_parameters(model)
+    with torch.device("meta"):
+        base = LlamaForCausalLM(shapes)
+    return count_parameters(without_weights(base, adapter))
 
 
 LAYERS, TYPES = 32, 5
@@ -130,8 +157,7 @@ def test_on_mini_a_budget_is_denselora_s_unless_no_setting_reaches_it(experiment
     _, share, method = experiment.split("/")
     r = SHARES[share][0]
     adapter = composed("train", [f"experiment={experiment}", "model=mini", "data=mini"]).adapter
-    with init_empty_weights():
-        trainable = count_parameters(attach(empty_base(MINI), adapter, steps=100))[0]
+    trainable = count_parameters(without_weights(empty_base(MINI), adapter))[0]
     near = 2 / 3 < trainable / (2304 * r + 6 * TYPES * r**2) < 3 / 2
     assert near != (f"{share}/{method}" in SMALL)
 
@@ -147,12 +173,11 @@ def test_on_llama3_8b_a_budget_is_denselora_s(experiment):
 
 def test_the_methods_of_a_budget_have_equally_many_learning_rates():
     grids = []
-    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        for experiment in BUDGET:
-            whole = compose("reproduce", [f"experiment={experiment}"], return_hydra_config=True)
-            (name, values), *_ = whole.hydra.sweeper.params.items()
-            assert name == "trainer.learning_rate"
-            grids.append(len(values.split(",")))
+    for experiment in BUDGET:
+        file = OmegaConf.load(CONFIGS / f"experiment/{experiment}.yaml")
+        (name, values), *_ = file.hydra.sweeper.params.items()
+        assert name == "trainer.learning_rate"
+        grids.append(len(values.split(",")))
     assert set(grids) == {5}
 
 
