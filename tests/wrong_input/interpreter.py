@@ -1,5 +1,6 @@
 """A warm interpreter: it has imported what is slow to import, and forks for each case."""
 
+import gc
 import json
 import os
 import runpy
@@ -54,10 +55,26 @@ class Interpreter:
 
 
 def _serve() -> None:
-    # what reproduce.py's server imports, but not with its signals
+    # what reproduce.py's server imports, but not with its signals, and what the other scripts do
+    from hydra._internal.hydra import Hydra
+    from hydra.types import RunMode
+
+    import denselora.entry_point
     import denselora.evaluation.ask
     import denselora.evaluation.suite
+    import denselora.reproduce.announce
+    import denselora.results.report.page
     import denselora.training.run  # noqa: F401
+    from denselora.configs import composed
+
+    # composes a script's config only to find this in it, and passes over any error
+    Hydra.get_mode = lambda _, config_name, overrides: (
+        RunMode.MULTIRUN if config_name == "reproduce" else None
+    )
+    for script in ("train", "evaluate", "reproduce"):
+        composed(script)  # Hydra looks for plugins and builds its parsers, once for all
+    gc.collect()
+    gc.freeze()  # what is there stays: no collection in a fork looks at it again
 
     for line in sys.stdin:
         if child := os.fork():
