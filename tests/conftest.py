@@ -4,6 +4,7 @@ torch and what needs it is imported where it is used: the process that hands out
 workers reads this file as well, and does without.
 """
 
+import gc
 import logging
 import os
 import resource
@@ -47,6 +48,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if place(item) < len(slow):
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no training or decoding that ends need search it for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
