@@ -1,7 +1,9 @@
 """The processes of one launch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
@@ -19,3 +21,19 @@ def on_main_process(act: Callable[[], None]) -> None:
     (message,) = broadcast_object_list(errors)
     if message is not None:
         raise UserError(message)
+
+
+@contextmanager
+def ending_together(then: str) -> Iterator[None]:
+    """Raise UserError in place of what gloo or NCCL say when another process has ended.
+
+    then: what to do. gloo notices at once; NCCL by its own time limit, or the launcher ends all.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error):
+            raise UserError(
+                f"another process of this launch has ended, its own lines say why; {then}"
+            ) from None
+        raise

@@ -19,7 +19,7 @@ from denselora.errors import UserError
 from denselora.lock import locked
 from denselora.methods import attach, describe
 from denselora.models import check_access, count_parameters, fingerprint, load_base, load_tokenizer
-from denselora.processes import on_main_process
+from denselora.processes import ending_together, on_main_process
 from denselora.results.record import Method, part
 from denselora.threads import use_threads
 from denselora.training.adalora import RankBudget
@@ -37,7 +37,7 @@ from denselora.training.loss import frozen_head
 from denselora.training.optimizer import build_optimizer, check_optimizer
 from denselora.training.outcome import Outcome
 from denselora.training.plan import Plan, print_dry_run
-from denselora.training.run_folder import RunFolder
+from denselora.training.run_folder import RESUME, RunFolder
 from denselora.training.signals import Stopped, asked_to_stop
 from denselora.training.state import Progress, State
 from denselora.training.tracker import end_tracker, start_tracker, track
@@ -77,7 +77,7 @@ def train(cfg: DictConfig) -> Path | None:
     # 2. The processes, their device and precision; the folder is this run's until its end.
     accelerator, dtype = start_accelerator(job)
     check_optimizer(settings.optimizer, accelerator.device)
-    with ExitStack() as at_end:
+    with ending_together(RESUME), ExitStack() as at_end:
 
         def claim() -> None:
             at_end.enter_context(locked(folder.path, "output_dir"))
