@@ -144,7 +144,8 @@ def training_options(trained: dict[str, Any]) -> Options | None:
         return None
     if not all(map(is_name, named.values())):
         return None
-    config = _config(*(f"{group}={name}" for group, name in named.items()))
+    groups = tuple(f"{group}={name}" for group, name in named.items())
+    config = _config(*groups)
     if config is None:
         return None
     config, set_here = config.copy(), {}
@@ -157,7 +158,7 @@ def training_options(trained: dict[str, Any]) -> Options | None:
         for name in names:
             set_here[name] = had[name]
             OmegaConf.update(config, name, _literal(had[name]))
-    set_here |= dict.fromkeys(OmegaConf.missing_keys(config), "FOLDER")
+    set_here |= dict.fromkeys(_missing(*groups) - set_here.keys(), "FOLDER")
     in_order = [name for name in dotted(OmegaConf.to_container(config)) if name in set_here]
     return named | {name: _text(set_here[name]) for name in in_order}
 
@@ -169,6 +170,12 @@ def _config(*groups: str) -> DictConfig | None:
         return composed("train", groups)
     except HydraException:
         return None
+
+
+@cache
+def _missing(*groups: str) -> set[str]:
+    """The options of that config that have no value."""
+    return OmegaConf.missing_keys(_config(*groups))
 
 
 def _follows(config: DictConfig, name: str) -> bool:
