@@ -33,6 +33,12 @@ test-tokenizers: $(STAMP)  ## fetch the model families' own tokenizers (150 MB f
 	$(PY) scripts/fetch_tokenizers.py
 	$(PY) -m pytest tests/test_tokenizers.py
 
+test-slurm: $(STAMP)  ## start a SLURM of one node here and try sweeps on it (root, Debian's slurm-wlm and munge; 15 minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m slurm tests/cluster
+
+test-ray: $(STAMP)  ## start a Ray cluster of three nodes here and try sweeps on it (pip install -e ".[ray]"; 10 minutes)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m ray tests/cluster
+
 lint: $(STAMP)  ## check style with ruff
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -130,6 +136,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-quick test-tokenizers lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
+.PHONY: help setup test test-quick test-tokenizers test-slurm test-ray lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
   reproduce reproduce-llama3-8b reproduce-paper reproduce-smollm2 sweep-rank sweep-modules \
   sweep-data ablations matched budget status

@@ -45,7 +45,7 @@ def explained(error: HydraException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, choice = (error.missing_cfg_file or "").rpartition("/")
         if group.startswith("hydra"):
-            return f"pip install -e '.[sweeps]', for Ray see docs/sweeps.md: {message}"
+            return f"pip install -e '.[sweeps]': {message}"
         if error.options:
             there = sorted({*error.options, *_choices(group)})
             near = get_close_matches(choice, there, 1)

@@ -47,6 +47,18 @@ def locked(folder: Path, option: str) -> Iterator[None]:
         file.close()
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the folder's lock."""
+    try:
+        with (folder / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def _taken(folder: Path, option: str):
     path = folder / LOCK
     while True:

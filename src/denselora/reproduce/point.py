@@ -1,5 +1,6 @@
 """One run of an experiment: train, evaluate, record; what is done already is skipped."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from denselora.command_line import quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
 from denselora.identity import run_id
+from denselora.lock import is_locked
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import claimed, state_of
@@ -85,14 +87,14 @@ class Point:
             return "done" if self.done else "trained"
         return state
 
-    def run(self) -> float | None:
+    def run(self, patience_s: float = 0) -> float | None:
         """Train and evaluate, or evaluate the plain base where there is nothing to train.
 
-        Returns the validation loss in nats for a sweeper to minimise: infinite if the run diverged,
-        None if it had no validation rows. Raises UserError for a step that failed; exits with
-        code 75 when it was stopped.
+        patience_s: how long to wait for a process that still holds the run. Returns `outcome()`.
+        Raises UserError for a step that failed; exits with code 75 when it was stopped.
         """
-        if not self.done and self.state != "diverged":
+        self._wait(patience_s)
+        if self.state not in OVER:
             print(f"\n== {' '.join(self.options)}: {self.folder}", flush=True)
             with claimed(self.folder, self.options) as note, one_gpu() as environment:
                 try:
@@ -106,8 +108,23 @@ class Point:
                 note("done")
         if self.state == "diverged":
             print(f"{self.folder}: diverged; delete the folder to run it again")
+        return self.outcome()
+
+    def outcome(self) -> float | None:
+        """The validation loss in nats for a sweeper to minimise: infinite if the run diverged, None
+        if it had no validation rows."""
+        if self.state == "diverged":
             return float("inf")
-        return self._validation_loss()
+        trained = RunFolder(self.folder).trained()
+        return trained.training.validation_loss_nats if trained else None
+
+    def _wait(self, patience_s: float) -> None:
+        """For a process that was asked to stop and is still saving this run."""
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until and (
+            is_locked(self.folder) or state_of(self.folder).state == "running"
+        ):
+            time.sleep(1)
 
     def _steps(self, environment: dict[str, str]) -> None:
         if self.config["adapter"]["name"] == "none":
@@ -139,10 +156,6 @@ class Point:
             f"record_dir={quoted(str(self.records))}",
             environment=environment,
         )
-
-    def _validation_loss(self) -> float | None:
-        trained = RunFolder(self.folder).trained()
-        return trained.training.validation_loss_nats if trained else None
 
 
 def _root(option: str) -> str:

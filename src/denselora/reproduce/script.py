@@ -15,6 +15,7 @@ import torch
 
 from denselora.entry_point import INTERRUPTED
 from denselora.errors import UserError
+from denselora.reproduce.child import end_with_parent
 from denselora.training.signals import STOPPED
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
@@ -61,7 +62,9 @@ def run_script(name: str, *options: str, environment: dict[str, str] | None = No
 
 def _new(command: list[str], variables: dict[str, str]) -> tuple[int, Callable[[], int]]:
     """Start a fresh interpreter; returns its id and how to wait for its exit code."""
-    child = subprocess.Popen([sys.executable, *command], env=variables)
+    # -P: what lies in the current folder isn't to be imported
+    own = [sys.executable, "-P", "-m", "denselora.reproduce.child"]
+    child = subprocess.Popen([*own, *command], env=variables)
     return child.pid, child.wait
 
 
@@ -86,6 +89,7 @@ def _run(command: list[str], variables: dict[str, str]) -> None:
         signal.signal(number, signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(variables)
+    end_with_parent()
     sys.argv = command
     try:
         runpy.run_path(command[0], run_name="__main__")

@@ -1,0 +1,1 @@
+"""Launchers of reproduce.py for clusters. Hydra looks for its plugins in packages of this place."""
