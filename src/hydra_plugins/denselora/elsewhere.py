@@ -32,7 +32,8 @@ class Elsewhere(Launcher):
 
         name = self.config.hydra.job.config_name
         points = [Point.composed(name, overrides) for overrides in job_overrides]
-        script = [str(SCRIPTS / "reproduce.py"), "--run"]
+        # --run alone leaves the mode to the config
+        script = [str(SCRIPTS / "reproduce.py"), "--run", "hydra.mode=RUN"]
         commands = {
             _log(point): [sys.executable, "-P", "-m", "denselora.reproduce.child", *script, *given]
             for point, given in zip(points, job_overrides, strict=True)
