@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from denselora.errors import UserError
-from denselora.lock import LOCK, is_empty, locked
+from denselora.lock import LOCK, is_empty, is_locked, locked
 from tests import ROOT
 
 HOLD = """
@@ -52,6 +52,13 @@ def test_a_second_process_is_refused_with_the_first_one_s_number(tmp_path):
         ):
             pass
         assert (tmp_path / "run" / LOCK).is_file()
+
+
+def test_a_lock_is_seen_while_it_is_held(tmp_path):
+    assert not is_locked(tmp_path)
+    with locked(tmp_path, "output_dir"):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 def test_a_killed_process_leaves_no_lock_behind(tmp_path):
