@@ -1,6 +1,5 @@
 """Sweeps of the small model, as a user starts them, and what is to be seen of them meanwhile."""
 
-import json
 import os
 import subprocess
 import sys
@@ -88,7 +87,3 @@ def wait_until(happened: Callable[[], bool], seconds: float = 400) -> None:
     while not happened():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.5)
-
-
-def notes(runs: Path) -> list[dict]:
-    return [json.loads(file.read_text()) for file in sorted(runs.glob("*.json"))]

@@ -145,8 +145,8 @@ def test_a_run_whose_node_is_lost_is_queued_again_and_goes_on(slurm, tmp_path):
 
 def test_the_command_of_the_docs_runs_a_job_to_its_end(slurm, tmp_path):
     page = (ROOT / "docs/training.md").read_text()
-    (command,) = re.findall(r"^    (sbatch .*(?:\\\n.*)*)", page, flags=re.MULTILINE)
-    words = shlex.split(command)
+    (command,) = re.findall(r"^    (sbatch [^\\\n]*(?:\\\n[^\\\n]*)*)", page, flags=re.MULTILINE)
+    words = shlex.split(command.replace("\\\n", " "))
     with_gpu = [word for word in words if word.startswith("--gpus")]
     assert len(with_gpu) == 1 and "scripts/slurm_job.sh" in words
     words.remove(with_gpu[0])
