@@ -22,22 +22,22 @@ class Elsewhere(Launcher):
     """Has `start` run what isn't done, and returns what became of each run."""
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
-        self.config = config
+        pass  # the runs compose their own configs
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from denselora.reproduce.point import Point
+        from denselora.reproduce.point import OVER
+        from denselora.reproduce.points import point_of
         from denselora.reproduce.script import SCRIPTS
 
-        name = self.config.hydra.job.config_name
-        points = [Point.composed(name, overrides) for overrides in job_overrides]
+        points = [point_of(overrides) for overrides in job_overrides]
         # --run alone leaves the mode to the config
         script = [str(SCRIPTS / "reproduce.py"), "--run", "hydra.mode=RUN"]
         commands = {
             _log(point): [sys.executable, "-P", "-m", "denselora.reproduce.child", *script, *given]
             for point, given in zip(points, job_overrides, strict=True)
-            if not point.over
+            if point.state not in OVER
         }
         if commands:
             first = next(iter(commands))
@@ -56,10 +56,11 @@ def _log(point: Point) -> Path:
 
 def _returned(point: Point) -> JobReturn:
     from denselora.errors import UserError
+    from denselora.reproduce.point import OVER
     from denselora.reproduce.states import state_of
 
     returned = JobReturn(status=JobStatus.COMPLETED)
-    if point.over:
+    if point.state in OVER:
         returned.return_value = point.outcome()
     else:
         found = state_of(point.folder)
