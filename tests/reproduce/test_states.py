@@ -114,3 +114,8 @@ def test_a_damaged_training_json_is_one_line(run, script):
     code, _, err = script("status", str(run.parent))
     assert code == 2 and len(err.splitlines()) == 1
     assert f"{run / 'training.json'}: not as this version writes it" in err
+
+
+def test_a_note_that_is_still_empty_is_of_a_run_that_has_not_begun(tmp_path):
+    (tmp_path / "a.json").touch()
+    assert [(run.run, run.state) for run in all_states(tmp_path)] == [("a", "missing")]

@@ -51,8 +51,7 @@ CASES = [
     case("report results_dir=nowhere", "results_dir=nowhere: no such folder"),
     *(
         case("status runs", "runs/a.json", "delete the file", given=files({"runs/a.json": content}))
-        for content in (
-            "",
+        for content in (  # an empty note is that of a run about to begin
             "{",
             "[]",
             "{}",
