@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from denselora.errors import UserError, first_line
 from denselora.files import writing
@@ -51,12 +52,21 @@ def is_locked(folder: Path) -> bool:
     """Whether a process holds the folder's lock."""
     try:
         with (folder / LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return not take(file, fcntl.LOCK_SH)
     except FileNotFoundError:
         return False
+
+
+def take(file: IO, kind: int) -> bool:
+    """Take the kernel's lock on an open file, without waiting; whether no other process has it.
+
+    kind: fcntl.LOCK_EX or LOCK_SH. Raises OSError if the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _taken(folder: Path, option: str):
@@ -65,21 +75,21 @@ def _taken(folder: Path, option: str):
         with writing(path):
             file = path.open("a+", encoding="utf-8")
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read() or "another process"
-            file.close()
-            raise UserError(
-                f"{option}={folder}: {holder} writes to it; wait for its end or choose another "
-                "folder"
-            ) from None
+            free = take(file, fcntl.LOCK_EX)
         except OSError as error:
             file.close()
             raise UserError(
                 f"{option}={folder}: can't be locked ({first_line(error)}); choose a folder on "
                 "another file system"
             ) from None
+        if not free:
+            file.seek(0)
+            holder = file.read() or "another process"
+            file.close()
+            raise UserError(
+                f"{option}={folder}: {holder} writes to it; wait for its end or choose another "
+                "folder"
+            )
         # its holder may have removed the file between opening and locking; on NFS the path could
         # still show it for seconds, but what is locked is asked for anew
         with contextlib.suppress(OSError):

@@ -50,6 +50,13 @@ class SourceFile:
             raise FetchError(f"{self.target}: expected {self.rows:,} rows, got {rows:,}")
         return rows
 
+    def kept(self, file: Path) -> int:
+        """The same of a file that was there before, which is never overwritten."""
+        try:
+            return self.verify(file)
+        except FetchError as error:
+            raise FetchError(f"{error}; delete {file} to fetch it anew") from None
+
 
 def blob_id(file: Path) -> str:
     """The id that git gives to the file's content, as 40 hex digits. Raises as `check_file`."""
@@ -110,10 +117,7 @@ def prepare(
     for source in sources:
         target = data_dir / source.target
         if target.exists():
-            try:
-                rows, how = source.verify(target), "already there"
-            except FetchError as error:
-                raise FetchError(f"{error}; delete {target} to fetch it anew") from None
+            rows, how = source.kept(target), "already there"
         elif copy_from is not None:
             rows, how = _copy(source, copy_from, target), f"copied from {copy_from}"
         elif offline:

@@ -17,6 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
@@ -143,17 +144,14 @@ def loss(
         range(0, len(mine), rows), desc=text.file.name, unit="batch", leave=False, disable=hidden
     ):
         batch = mine[at : at + rows]
-        width = len(batch[0].ids)
         ids, there, counted = (
-            torch.tensor([row + [0] * (width - len(row)) for row in rows_of], device=model.device)
-            for rows_of in (
-                [piece.ids for piece in batch],
-                [[1] * len(piece.ids) for piece in batch],
-                [list(map(int, piece.counted)) for piece in batch],
+            pad_sequence(list(map(torch.tensor, rows_of)), batch_first=True).to(model.device)
+            for rows_of in zip(
+                *((one.ids, [1] * len(one.ids), one.counted) for one in batch), strict=True
             )
         )
         logits = model(input_ids=ids, attention_mask=there, use_cache=False).logits
-        read = counted[:, 1:].bool()
+        read = counted[:, 1:]
         of_each = F.cross_entropy(logits[:, :-1][read].float(), ids[:, 1:][read], reduction="none")
         total += of_each.double().sum().item()
         tokens += int(read.sum())

@@ -1,5 +1,6 @@
 """What a call of reproduce.py will run, printed before it starts; the tables when it has ended."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ class Announce(Callback):
         A user's mistake ends it all in one line here, before anything is trained.
         """
         with errors_in_one_line():
-            points = _points(config)
+            self._points = points = _points(config)
             for option in ("runs_dir", "results_dir"):
                 check_writable(Path(config[option]), option)
             evaluated = [point for point in points if point.evaluation]
@@ -48,8 +49,7 @@ class Announce(Callback):
                 check_access(path)
             for suite in dict.fromkeys(filter(None, map(_fetched, points))):
                 run_script("prepare_data.py", suite)
-            for point in evaluated:
-                _check_evaluation(point)
+            _check_evaluations(evaluated)
             planned = [(point, estimate(point, config.gpu)) for point in points]
             _print_plan(planned, config)
             for point in points if _lists_runs(config) else []:
@@ -60,7 +60,7 @@ class Announce(Callback):
         trained, their validation losses, which go into grids.csv."""
         if config.evaluation is None and _lists_runs(config):
             with errors_in_one_line():
-                _note_grid(_points(config), Path(config.results_dir))
+                _note_grid(self._points, Path(config.results_dir))
             return
         if not Path(config.results_dir).is_dir():  # no run has got so far
             return
@@ -79,13 +79,11 @@ def _note_grid(points: list[Point], results: Path) -> None:
         return
     table = Table("Run", "Validation loss in nats")
     table.columns[1].justify = "right"
-    losses = {run.run_id: run.training.validation_loss_nats for run in ended}
     for run in ended:
-        loss = losses[run.run_id]
-        why = run.training.collapsed and f" ({run.training.collapsed})"
+        loss, why = run.training.validation_loss_nats, run.training.collapsed
         table.add_row(
             one_line(f"{run.run_id}, learning rate {run.config['trainer']['learning_rate']}"),
-            one_line((MISSING if loss is None else f"{loss:.4f}") + (why or "")),
+            one_line((MISSING if loss is None else f"{loss:.4f}") + (f" ({why})" if why else "")),
         )
     print_wide(table)
     print(
@@ -104,12 +102,14 @@ def _points(config: DictConfig) -> list[Point]:
     return every_point(task, sweeper.params)
 
 
-def _check_evaluation(point: Point) -> None:
-    """Raise UserError for what its evaluation, after the training, would fail at."""
-    data, kind = point.config["data"], scoring_kind(point.evaluation["scoring"])
-    find_text(point.evaluation | {"data": data})
-    for benchmark in benchmarks("all", data["suite"], Path(data["path"])):
-        kind.check(benchmark)
+def _check_evaluations(points: Sequence[Point]) -> None:
+    """Raise UserError for what an evaluation, after its training, would fail at."""
+    asked = [point.evaluation | {"data": point.config["data"]} for point in points]
+    for each in {json.dumps(each, sort_keys=True): each for each in asked}.values():
+        find_text(each)
+        data, kind = each["data"], scoring_kind(each["scoring"])
+        for benchmark in benchmarks("all", data["suite"], Path(data["path"])):
+            kind.check(benchmark)
 
 
 def _lists_runs(config: DictConfig) -> bool:

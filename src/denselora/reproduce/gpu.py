@@ -9,6 +9,8 @@ from pathlib import Path
 
 import torch
 
+from denselora.lock import take
+
 
 @contextmanager
 def one_gpu() -> Iterator[dict[str, str]]:
@@ -27,19 +29,11 @@ def one_gpu() -> Iterator[dict[str, str]]:
         for name in visible
     ]
     try:
-        free = next((n for n, file in enumerate(files) if _locked(file, fcntl.LOCK_NB)), None)
+        free = next((n for n, file in enumerate(files) if take(file, fcntl.LOCK_EX)), None)
         if free is None:
             free = os.getpid() % len(files)
-            _locked(files[free], 0)
+            fcntl.flock(files[free], fcntl.LOCK_EX)
         yield {"CUDA_VISIBLE_DEVICES": visible[free]}
     finally:
         for file in files:
             file.close()
-
-
-def _locked(file, flags: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | flags)
-    except BlockingIOError:
-        return False
-    return True

@@ -19,6 +19,7 @@ from pydantic import dataclasses as checked
 
 from denselora.errors import UserError, first_fault
 from denselora.files import writing
+from denselora.lock import take
 from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
@@ -128,8 +129,7 @@ def _locked(file: IO, kind: int, tries: int = 1) -> bool:
     """Take a lock; whether no other process has it."""
     for number in range(tries):
         time.sleep(WAIT_S if number else 0)
-        with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        if take(file, kind):
             return True
     return False
 

@@ -66,9 +66,13 @@ class Choice(BatchedScoring):
         context = read_prompts(self.respondent.model, head, prompts)
         sums = log_likelihoods(context, [question.tails for question in questions])
         return [
-            self.ranked(one.number, one.prompt, one.gold, one.words, nats)
+            self.ranked(one.number, one.prompt, one.gold, one.words, self.compared(one, nats))
             for one, nats in zip(questions, sums, strict=True)
         ]
+
+    def compared(self, question: ChoiceQuestion, nats: Sequence[float]) -> Sequence[float]:
+        """What the words are ranked by, from the log-likelihoods of their tails."""
+        return nats
 
 
 @torch.no_grad()

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from datasets import Dataset
 
 from denselora.errors import UserError
-from denselora.evaluation.context import Head, read_prompts
-from denselora.evaluation.scoring.batched import BatchedScoring
-from denselora.evaluation.scoring.choice import ChoiceQuestion, log_likelihoods
-from denselora.evaluation.scoring.scoring import Prediction
+from denselora.evaluation.scoring.choice import Choice, ChoiceQuestion
 from denselora.tasks import Benchmark
 
 
@@ -25,7 +22,7 @@ class TextQuestion(ChoiceQuestion):
     sizes: list[int]
 
 
-class Texts(BatchedScoring):
+class Texts(Choice):
     """Takes the option whose text is the likeliest, per byte, after the question."""
 
     name = "texts"
@@ -65,16 +62,5 @@ class Texts(BatchedScoring):
             for number in range(len(prompts))
         ]
 
-    def answer(self, head: Head, questions: Sequence[TextQuestion]) -> list[Prediction]:
-        context = read_prompts(self.respondent.model, head, [one.ids for one in questions])
-        sums = log_likelihoods(context, [one.tails for one in questions])
-        return [
-            self.ranked(
-                one.number,
-                one.prompt,
-                one.gold,
-                one.words,
-                [nats / size for nats, size in zip(each, one.sizes, strict=True)],
-            )
-            for one, each in zip(questions, sums, strict=True)
-        ]
+    def compared(self, question: TextQuestion, nats: Sequence[float]) -> list[float]:
+        return [each / size for each, size in zip(nats, question.sizes, strict=True)]
