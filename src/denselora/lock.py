@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,16 +22,17 @@ def is_empty(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, option: str) -> Iterator[None]:
+def locked(folder: Path, option: str, *, wait: bool = False) -> Iterator[None]:
     """Hold the folder's lock, and make the folder; one that is still empty at the end is removed.
 
     The lock is the kernel's, on the file .lock: it ends with the process, however that ends.
 
-    option: which names the folder. Raises UserError, saying who holds it, if another process does,
-    or if the file system has no locks.
+    option: which names the folder. wait: for the end of another process that holds the lock, where
+    that is soon. Raises UserError, saying who holds it, if another process does, or if the file
+    system has no locks.
     """
     made = not folder.exists()
-    file = _taken(folder, option)
+    file = _taken(folder, option, wait)
     try:
         file.truncate(0)
         file.write(
@@ -69,7 +71,7 @@ def take(file: IO, kind: int) -> bool:
     return True
 
 
-def _taken(folder: Path, option: str):
+def _taken(folder: Path, option: str, wait: bool) -> IO:
     path = folder / LOCK
     while True:
         with writing(path):
@@ -86,6 +88,9 @@ def _taken(folder: Path, option: str):
             file.seek(0)
             holder = file.read() or "another process"
             file.close()
+            if wait:
+                time.sleep(0.05)
+                continue
             raise UserError(
                 f"{option}={folder}: {holder} writes to it; wait for its end or choose another "
                 "folder"

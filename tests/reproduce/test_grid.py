@@ -1,6 +1,7 @@
 """Runs that were only trained, in grids.csv."""
 
 from dataclasses import replace
+from multiprocessing import get_context
 
 import pandas as pd
 import pytest
@@ -34,6 +35,21 @@ def test_ranks_stay_whole_numbers_beside_methods_without_one(tmp_path):
     assert sorted(ranks) == ["", "16", "4", "r"]
     again = file.read_bytes()
     assert add_to_grids([run("c", r=16)], tmp_path).read_bytes() == again
+
+
+def add(name, results):
+    for number in range(5):
+        add_to_grids([run(f"{name}{number}", r=4)], results)
+
+
+def test_sweeps_that_end_at_once_all_have_their_rows(tmp_path):
+    sweeps = [get_context("fork").Process(target=add, args=(name, tmp_path)) for name in "abcd"]
+    for sweep in sweeps:
+        sweep.start()
+    for sweep in sweeps:
+        sweep.join()
+    assert len(pd.read_csv(tmp_path / FILE)) == 20
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize("content", ["a,b\n1,2\n", "\x00\n", '"', "run_id\n"])

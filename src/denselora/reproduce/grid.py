@@ -9,6 +9,7 @@ import pandas as pd
 from denselora.errors import UserError, first_line
 from denselora.files import write_text
 from denselora.identity import dotted
+from denselora.lock import locked
 from denselora.readers import read_text
 from denselora.training.run_folder import Trained
 
@@ -23,13 +24,17 @@ FIX = "restore it, or delete it to write it anew"
 def add_to_grids(runs: Sequence[Trained], results: Path) -> Path:
     """Add runs to a results folder's grids.csv, in place of rows of the same run id; returns it.
 
-    Raises UserError for a file that isn't of this kind.
+    Sweeps that end at once wait for each other. Raises UserError for a file that isn't of this
+    kind.
     """
     file = results / FILE
-    rows = {row["run_id"]: row for row in [*_read(file), *map(_row, runs)]}
-    frame = pd.DataFrame(rows.values(), columns=COLUMNS).astype({"r": "Int64"})
-    frame = frame.sort_values(["model", "data", "method", "trainable", "learning_rate", "run_id"])
-    write_text(file, frame.to_csv(index=False, lineterminator="\n"))
+    with locked(results, "results_dir", wait=True):
+        rows = {row["run_id"]: row for row in [*_read(file), *map(_row, runs)]}
+        frame = pd.DataFrame(rows.values(), columns=COLUMNS).astype({"r": "Int64"})
+        frame = frame.sort_values(
+            ["model", "data", "method", "trainable", "learning_rate", "run_id"]
+        )
+        write_text(file, frame.to_csv(index=False, lineterminator="\n"))
     return file
 
 
