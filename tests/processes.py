@@ -21,8 +21,19 @@ def run_processes(worker: Callable, count: int, *args) -> None:
 
 
 def launch(worker: Callable, count: int, environment: Mapping[str, str], *args) -> None:
-    """Run ``worker(rank, *args)`` in processes with the variables that torchrun gives to each; one
-    process gets none.
+    """Run ``worker(rank, *args)`` in processes, to their ends; a failure in one ends all and fails
+    the test. The rest as in `started`.
+    """
+    processes = started(worker, count, environment, *args)
+    while not processes.join():
+        pass
+
+
+def started(
+    worker: Callable, count: int, environment: Mapping[str, str], *args
+) -> torch.multiprocessing.ProcessContext:
+    """Start ``worker(rank, *args)`` in processes with the variables that torchrun gives to each;
+    one process gets none.
 
     environment: more variables. They fork from a server, started once for all tests.
     """
@@ -32,8 +43,8 @@ def launch(worker: Callable, count: int, environment: Mapping[str, str], *args) 
         port = probe.getsockname()[1]
     together = {"WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     variables = {**environment, **(together if count > 1 else {})}
-    torch.multiprocessing.start_processes(
-        _process, (worker, variables, args), nprocs=count, start_method="forkserver"
+    return torch.multiprocessing.start_processes(
+        _process, (worker, variables, args), nprocs=count, start_method="forkserver", join=False
     )
 
 

@@ -20,15 +20,7 @@ from tests.training.inputs import train_config
 
 def main(rank: int, inputs: Path, output: Path, micro_batch_size: int) -> None:
     datasets.config.HF_DATASETS_CACHE = inputs / "cache"
-    config = [
-        f"output_dir={output}",
-        "protocol=clean",
-        "adapter.dropout=0",
-        "trainer.global_batch_size=16",
-        f"trainer.micro_batch_size={micro_batch_size}",
-        "trainer.epochs=2",
-        "trainer.max_steps=3",
-    ]
+    config = three_steps(output, micro_batch_size)
     destroy = torch.distributed.destroy_process_group
     torch.distributed.destroy_process_group = lambda *group: no_model_alive() or destroy(*group)
     save_first_gradients(output.with_suffix(".gradients.pt"))
@@ -38,6 +30,19 @@ def main(rank: int, inputs: Path, output: Path, micro_batch_size: int) -> None:
     train(train_config(inputs, *config, "resume=true"))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def three_steps(output: Path, micro_batch_size: int) -> list[str]:
+    """What makes a run of three steps of 16 rows, whatever the number of processes."""
+    return [
+        f"output_dir={output}",
+        "protocol=clean",
+        "adapter.dropout=0",
+        "trainer.global_batch_size=16",
+        f"trainer.micro_batch_size={micro_batch_size}",
+        "trainer.epochs=2",
+        "trainer.max_steps=3",
+    ]
 
 
 def allow_fsdp_on_cpu() -> None:
