@@ -13,6 +13,7 @@ def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
     from denselora.results.artifact import check_wandb, log_files
     from denselora.results.beside import check_files
+    from denselora.results.blocks import build_blocks
     from denselora.results.figures import write_figures
     from denselora.results.inventory import write_inventory
     from denselora.results.published import PUBLISHED, read_published
@@ -31,8 +32,9 @@ def main(cfg: DictConfig) -> None:
         return
     check_writable(folder, "results_dir")
     published = read_published(PUBLISHED)
-    tables = write_tables(records, published, folder / "tables")
-    figures, left_out = write_figures(records, published, folder / "figures")
+    blocks = build_blocks(records, published.tables)
+    tables = write_tables(blocks, published, folder / "tables")
+    figures, left_out = write_figures(blocks, published, folder / "figures")
     page = write_inventory(records, folder)
     print(*tables, *figures, page, *(f"no figure {line}" for line in left_out), sep="\n")
     if cfg.tracker:

@@ -231,8 +231,8 @@ def test_heat_map_shows_every_layer_and_module(tmp_path, published):
 
 def test_figures_are_the_same_bytes_every_time_and_name_what_is_left_out(tmp_path, published):
     records = [make_record(r=r) for r in (8, 16)]
-    first, left_out = write_figures(records, published, tmp_path / "a")
-    again, _ = write_figures(records, published, tmp_path / "b")
+    first, left_out = write_figures(build_blocks(records), published, tmp_path / "a")
+    again, _ = write_figures(build_blocks(records), published, tmp_path / "b")
     assert {path.suffix for path in first} == {".pdf", ".png"}
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in again]
     assert len(first) == 6
@@ -241,21 +241,23 @@ def test_figures_are_the_same_bytes_every_time_and_name_what_is_left_out(tmp_pat
 
 
 def test_base_alone_gives_no_figure(tmp_path, published):
-    written, left_out = write_figures([make_record("none")], published, tmp_path)
+    written, left_out = write_figures(build_blocks([make_record("none")]), published, tmp_path)
     assert not written
     assert any("no trained method with an average" in line for line in left_out)
 
 
 def test_figures_of_records_that_are_gone_are_removed(tmp_path, published):
-    before, _ = write_figures([make_record(), make_record(model="mini")], published, tmp_path)
-    after, _ = write_figures([make_record()], published, tmp_path)
+    before, _ = write_figures(
+        build_blocks([make_record(), make_record(model="mini")]), published, tmp_path
+    )
+    after, _ = write_figures(build_blocks([make_record()]), published, tmp_path)
     assert {*tmp_path.iterdir()} == {*after} < {*before}
 
 
 def test_a_full_disk_leaves_the_figures_as_they_were(published, tmp_path, full_disk):
     records = [make_record("lora", correct=0.4), make_record(correct=0.6)]
-    files, _ = write_figures(records, published, tmp_path)
+    files, _ = write_figures(build_blocks(records), published, tmp_path)
     before = {file: file.read_bytes() for file in files}
     with full_disk(1000), pytest.raises(UserError, match="can't be written"):
-        write_figures([records[0], make_record(correct=0.8)], published, tmp_path)
+        write_figures(build_blocks([records[0], make_record(correct=0.8)]), published, tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from denselora.results.blocks import build_blocks
 from denselora.results.figures import write_figures
 from denselora.results.predictions import write_predictions
 from denselora.results.published import PUBLISHED, read_published
@@ -20,7 +21,8 @@ from tests.results.records import make_record, prediction, save
 
 
 def tables(tmp_path, *records) -> dict[str, str]:
-    files = write_tables(records, read_published(PUBLISHED), tmp_path / "tables")
+    published = read_published(PUBLISHED)
+    files = write_tables(build_blocks(records, published.tables), published, tmp_path / "tables")
     return {path.name: path.read_text() for path in files}
 
 
@@ -215,8 +217,9 @@ def made_files(folder):
 
 def test_everything_is_rebuilt_byte_identically_where_torch_is_not_installed(results, tmp_path):
     records, published = read_records(results), read_published(PUBLISHED)
-    write_tables(records, published, results / "tables")
-    write_figures(records, published, results / "figures")
+    blocks = build_blocks(records, published.tables)
+    write_tables(blocks, published, results / "tables")
+    write_figures(blocks, published, results / "figures")
     made = made_files(results)
     shutil.rmtree(results / "tables")
     shutil.rmtree(results / "figures")
@@ -298,5 +301,5 @@ def test_figures_take_labels_with_dollars(tmp_path):
         dataclasses.replace(each, method=dataclasses.replace(each.method, label="$\\frac"))
         for each in (make_record(r=4, correct=0.5), make_record(r=8, correct=0.6))
     ]
-    files, _ = write_figures(records, read_published(PUBLISHED), tmp_path)
+    files, _ = write_figures(build_blocks(records), read_published(PUBLISHED), tmp_path)
     assert any(file.name.startswith("rank") for file in files)

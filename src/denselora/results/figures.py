@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from denselora.files import write_bytes
-from denselora.results.blocks import Block, build_blocks
+from denselora.results.blocks import Block
 from denselora.results.charts import (
     NoDataError,
     draw_granularity,
@@ -22,7 +22,6 @@ from denselora.results.charts import (
 from denselora.results.frontier import FORGETTING, MEMORY, PARAMETERS, TIME, draw_frontier
 from denselora.results.heatmaps import draw_change
 from denselora.results.published import Published
-from denselora.results.record import Record
 from denselora.results.training_curves import best_of_each_method, draw_training
 
 STYLE = {
@@ -47,9 +46,9 @@ COLOURS = 256  # of a PNG: more than a chart has, and all of a colour map
 
 
 def write_figures(
-    records: Sequence[Record], published: Published, folder: str | Path
+    blocks: Sequence[Block], published: Published, folder: str | Path
 ) -> tuple[list[Path], list[str]]:
-    """Draw every figure that the records have data for; the folder's other figures are removed.
+    """Draw every figure that the blocks have data for; the folder's other figures are removed.
 
     Returns the files, and for each figure left out a line that says what it lacks.
     """
@@ -59,12 +58,15 @@ def write_figures(
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a user's own matplotlibrc would change the bytes
         matplotlib.rcParams.update(STYLE)
-        for name, draw in _figures(build_blocks(records)):
+        for name, draw in _figures(blocks):
             try:
                 figure = draw(published)
             except NoDataError as lack:
                 left_out.append(f"{name}: {lack}")
                 continue
+            # where all is placed is worked out once, not for each of the two files
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
             pdf, png = folder / f"{name}.pdf", folder / f"{name}.png"
             write_bytes(pdf, _pdf(figure))
             write_bytes(png, _png(figure))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +150,7 @@ def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
 
 
 # one run is compared with many, and a run's file has all its benchmarks: neither is read each time
-@lru_cache(maxsize=1024)
+@cache
 def _outcomes(file: Path, benchmark: str, version: tuple) -> tuple[list[tuple], list[bool]]:
     """(id, prompt hash) and whether it was answered right, of each row in order of the ids."""
     rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from denselora.errors import UserError, first_fault
 from denselora.readers import read_text
+from denselora.results.record import COLUMNS
 
 # the one file of them, whatever folder a user's own results go to
 PUBLISHED = Path(__file__).parents[3] / "results" / "published.yaml"
@@ -74,6 +75,11 @@ class Published:
     math: PublishedTable
     granularity: list[PublishedPoint]
     low_resource: list[PublishedPoint]
+
+    @property
+    def tables(self) -> dict[str, PublishedTable]:
+        """By the name of the suite."""
+        return {suite: getattr(self, suite) for suite in COLUMNS}
 
 
 def read_published(path: str | Path) -> Published:

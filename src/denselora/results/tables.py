@@ -232,11 +232,9 @@ def print_wide(table: Table, console: Console | None = None) -> None:
     console.print(table)
 
 
-def write_tables(records: Sequence[Record], published: Published, folder: str | Path) -> list[Path]:
+def write_tables(blocks: Sequence[Block], published: Published, folder: str | Path) -> list[Path]:
     """Write each suite's tables as <suite>.md, .tex and .csv; returns the files."""
     folder = Path(folder)
-    tables = {suite: getattr(published, suite) for suite in COLUMNS}
-    blocks = build_blocks(records, tables)
     written = []
     for suite in COLUMNS:
         measured = [block for block in blocks if block.suite == suite]
@@ -247,7 +245,7 @@ def write_tables(records: Sequence[Record], published: Published, folder: str | 
         for suffix, text in {
             ".md": f"# {suite.capitalize()}\n\n" + "\n".join(map(_markdown, sheets)),
             ".tex": "\n".join(map(_latex, sheets)),
-            ".csv": _csv(measured, tables[suite], suite),
+            ".csv": _csv(measured, published.tables[suite], suite),
         }.items():
             path = folder / (suite + suffix)
             write_text(path, text)

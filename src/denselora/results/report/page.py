@@ -50,11 +50,10 @@ def page(records: Sequence[Record], published: Published) -> str:
 
 def content(records: Sequence[Record], published: Published) -> dict[str, Any]:
     """All that the page shows, as JSON has it."""
-    tables = {suite: getattr(published, suite) for suite in COLUMNS}
     sets, answers = encode_answers(records)
     runs, pairs = shown_runs(records, answers)
     place = {record.run_id: number for number, record in enumerate(records)}
-    blocks = [shown_block(block, place) for block in build_blocks(records, tables)]
+    blocks = [shown_block(block, place) for block in build_blocks(records, published.tables)]
     blocks.sort(key=lambda block: -sum(len(row["runs"]) for row in block["rows"]))
     return {
         "blocks": blocks,
