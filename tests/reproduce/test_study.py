@@ -23,6 +23,10 @@ def test_each_call_is_one_of_reproduce_and_the_grids_come_before_their_seeds():
         _, *seeds = made[made.index(grid) : made.index(grid) + 3]
         assert all("tuned=true" in call and call[0] == grid[0] for call in seeds)
     assert "adapter=none" in made[0]
+    with_tables = [n for n, call in enumerate(made) if not any("tables=false" in o for o in call)]
+    assert [made[n] for n in with_tables] == [
+        call for call in made if "evaluation=null" in call or "evaluation.scoring=generate" in call
+    ]  # a grid alone makes none
 
 
 def test_own_data_take_the_place_of_the_public_ones():

@@ -31,7 +31,13 @@ from denselora.typeset import one_line, terminal
 
 
 class Announce(Callback):
-    """Hydra calls it around all runs together, whatever launches them."""
+    """Hydra calls it around all runs together, whatever launches them.
+
+    tables: make tables, figures and report at the end; false where another call follows.
+    """
+
+    def __init__(self, tables: bool) -> None:
+        self._tables = tables
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Check models and data, fetch what is published, print the plan and note it in runs_dir.
@@ -62,7 +68,7 @@ class Announce(Callback):
             with errors_in_one_line():
                 _note_grid(self._points, Path(config.results_dir))
             return
-        if not Path(config.results_dir).is_dir():  # no run has got so far
+        if not self._tables or not Path(config.results_dir).is_dir():  # no run has got so far
             return
         with errors_in_one_line():
             print_table(read_records(config.results_dir))

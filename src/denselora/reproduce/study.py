@@ -34,13 +34,16 @@ def study(options: Sequence[str]) -> None:
 
 def calls(options: Sequence[str]) -> Iterator[list[str]]:
     """The options of each call of reproduce.py, in order: the base's, then for each part of the
-    plan its grid, its seeds at the best rate, and the same answers once more as text."""
+    plan its grid, its seeds at the best rate, and the same answers once more as text, after which
+    there are tables."""
     own_data = any(option.partition("=")[0] == "data" for option in options)
     common = [MODEL, *SETTING, *(() if own_data else DATA), *options]
     training = [option for option in common if not option.startswith("evaluation.")]
-    choice, text = "evaluation.scoring=choice", "evaluation.scoring=generate"
-    yield ["adapter=none", *common, choice]
+    text = "evaluation.scoring=generate"
+    choice = ("evaluation.scoring=choice", "hydra.callbacks.plan.tables=false")
+    yield ["adapter=none", *common, *choice]
     for methods, rates, seeds in PARTS:
         yield [*methods.split(), *training, f"trainer.learning_rate={rates}", "evaluation=null"]
-        for scoring in (choice, text):
-            yield [*methods.split(), *common, f"seed={seeds}", "tuned=true", scoring]
+        seeded = [*methods.split(), *common, f"seed={seeds}", "tuned=true"]
+        yield [*seeded, *choice]
+        yield [*seeded, text]
