@@ -12,7 +12,7 @@ from tests.training.trained import make_trained
 
 CONFIG = {
     "model": {"label": "mini"}, "data": {"label": "mini"}, "seed": 42,
-    "trainer": {"learning_rate": 1e-3},
+    "trainer": {"learning_rate": 1e-3}, "adapter": {},
 }  # fmt: skip
 
 
@@ -35,6 +35,13 @@ def test_ranks_stay_whole_numbers_beside_methods_without_one(tmp_path):
     assert sorted(ranks) == ["", "16", "4", "r"]
     again = file.read_bytes()
     assert add_to_grids([run("c", r=16)], tmp_path).read_bytes() == again
+
+
+def test_a_second_learning_rate_is_told_from_one(tmp_path):
+    two = replace(run("b"), config={**CONFIG, "adapter": {"core_learning_rate_ratio": 0.25}})
+    one = replace(run("a"), config={**CONFIG, "adapter": {"core_learning_rate_ratio": 1}})
+    ratios = pd.read_csv(add_to_grids([one, two], tmp_path))["learning_rate_ratio"]
+    assert ratios.isna().tolist() == [True, False] and ratios[1] == 0.25
 
 
 def add(name, results):

@@ -17,7 +17,7 @@ from denselora.evaluation.scoring import scoring_kind
 from denselora.files import check_writable
 from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
-from denselora.reproduce.grid import add_to_grids
+from denselora.reproduce.grid import add_to_grids, learning_rate_ratio
 from denselora.reproduce.point import OVER, Point
 from denselora.reproduce.points import every_point, point_of
 from denselora.reproduce.script import run_script
@@ -87,8 +87,10 @@ def _note_grid(points: list[Point], results: Path) -> None:
     table.columns[1].justify = "right"
     for run in ended:
         loss, why = run.training.validation_loss_nats, run.training.collapsed
+        ratio = learning_rate_ratio(run)
         table.add_row(
-            one_line(f"{run.run_id}, learning rate {run.config['trainer']['learning_rate']}"),
+            one_line(f"{run.run_id}, learning rate {run.config['trainer']['learning_rate']}")
+            + (f", ratio {ratio}" if ratio else ""),
             one_line((MISSING if loss is None else f"{loss:.4f}") + (f" ({why})" if why else "")),
         )
     print_wide(table)

@@ -11,12 +11,20 @@ from denselora.files import write_text
 from denselora.identity import dotted
 from denselora.lock import locked
 from denselora.readers import read_text
+from denselora.training.optimizer import RATIOS
 from denselora.training.run_folder import Trained
 
 FILE = "grids.csv"
 COLUMNS = [
     *("run_id", "model", "data", "protocol", "method", "r", "trainable", "train_rows", "seed"),
-    *("learning_rate", "validation_loss_nats", "collapsed", "seconds", "commit"),
+    *(
+        "learning_rate",
+        "learning_rate_ratio",
+        "validation_loss_nats",
+        "collapsed",
+        "seconds",
+        "commit",
+    ),
 ]
 FIX = "restore it, or delete it to write it anew"
 
@@ -36,6 +44,12 @@ def add_to_grids(runs: Sequence[Trained], results: Path) -> Path:
         )
         write_text(file, frame.to_csv(index=False, lineterminator="\n"))
     return file
+
+
+def learning_rate_ratio(run: Trained) -> float | None:
+    """A second learning rate as a multiple of the first; None if there is one rate alone."""
+    ratios = (run.config["adapter"].get(name, 1) for name in RATIOS)
+    return next((ratio for ratio in ratios if ratio != 1), None)
 
 
 def _read(file: Path) -> list[dict]:
@@ -63,6 +77,7 @@ def _row(run: Trained) -> dict:
         training.rows,
         options.get("seed"),
         options.get("trainer.learning_rate"),
+        learning_rate_ratio(run),
         training.validation_loss_nats,
         training.collapsed,
         round(training.seconds, 1),
