@@ -98,7 +98,7 @@ ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation,
 	for name in $(notdir $(basename $(wildcard configs/experiment/ablation/*.yaml))); do \
 	  $(PY) scripts/reproduce.py experiment=ablation/$$name $(call model,$(MODEL)) $(ARGS) || exit; done
 
-matched: $(STAMP)  ## every method, clean protocol, tuned learning rate, three seeds (MODEL=mini)
+matched: $(STAMP)  ## the methods of Table 1, clean protocol, tuned learning rate, three seeds (MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=learning_rate $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=learning_rate_vera $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)

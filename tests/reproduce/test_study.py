@@ -15,7 +15,7 @@ def test_each_call_is_one_of_reproduce_and_the_grids_come_before_their_seeds():
             call = [one.split(",")[0] if one.startswith(value) else one for one in call]
         config = composed("reproduce", call)
         assert (config.model.name, config.protocol.name) == ("smollm2_135m", "clean")
-        assert (config.trainer.epochs, config.data.n_train) == (3, 28240)
+        assert (config.trainer.epochs, config.data.n_train) == (3, 28000)
         assert config.evaluation is None or config.evaluation.limit == 5
     grids = [call for call in made if "evaluation=null" in call]
     assert len(grids) == len(study_module.PARTS)
@@ -31,7 +31,7 @@ def test_each_call_is_one_of_reproduce_and_the_grids_come_before_their_seeds():
 
 def test_own_data_take_the_place_of_the_public_ones():
     for call in calls(["data=local", "data.path=/somewhere"]):
-        assert "data=commonsense_170k" not in call and "data.n_train=28240" not in call
+        assert "data=commonsense_170k" not in call and "data.n_train=28000" not in call
 
 
 def test_a_mistake_is_found_before_the_first_run(monkeypatch):

@@ -12,8 +12,8 @@ SETTING = (
     *("trainer.epochs=3", "trainer.validation_rows=240"),
     *("trainer.eval_steps=250", "trainer.save_steps=250"),
 )
-# as many rows as the plan's, in turn of each kind, of the public training file
-DATA = ("data=commonsense_170k", "data.n_train=28240", "data.balanced=true")
+# as many rows as the plan's beside those of validation, in turn of each kind, of the public file
+DATA = ("data=commonsense_170k", "data.n_train=28000", "data.balanced=true")
 ADAPTER_RATES, FULL_RATES = "2e-4,5e-4,1e-3,2e-3", "1e-5,3e-5,1e-4,3e-4"
 # methods, rates and seeds; the most important first
 PARTS = (
