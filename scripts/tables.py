@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     from denselora.results.beside import check_files
     from denselora.results.blocks import build_blocks
     from denselora.results.figures import write_figures
-    from denselora.results.inventory import write_inventory
+    from denselora.results.inventory import check_inventory, write_inventory
     from denselora.results.published import PUBLISHED, read_published
     from denselora.results.record import read_records
     from denselora.results.tables import write_tables
@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
         print(*trace(records, cfg.trace), sep="\n")
         return
     check_writable(folder, "results_dir")
+    check_inventory(folder)
     published = read_published(PUBLISHED)
     blocks = build_blocks(records, published.tables)
     tables = write_tables(blocks, published, folder / "tables")

@@ -1,8 +1,10 @@
 """scripts/push.py against a stand-in of the hub."""
 
 import pytest
+import torch
 from huggingface_hub import constants
 from peft import get_peft_model
+from safetensors.torch import load_file
 
 from denselora import DenseLoraConfig
 from denselora.training.card import CARD
@@ -37,6 +39,15 @@ def test_an_adapter_is_uploaded_whole_into_a_repository_of_its_own(hub, script, 
         for name in (CARD, "adapter_config.json", "adapter_model.safetensors")
     }
     assert len(hub.messages) == 1
+
+
+def test_weights_that_are_a_pickle_are_uploaded_too(hub, script, adapter):
+    weights = adapter / "adapter_model.safetensors"
+    torch.save(load_file(weights), adapter / "adapter_model.bin")
+    weights.unlink()
+    code, _, err = script("push", f"adapter_path={adapter}", "repo=ann/mini-adapter")
+    assert code == 0, err
+    assert "adapter_model.bin" in hub.files
 
 
 def test_a_second_push_goes_into_the_same_repository(hub, script, adapter):

@@ -8,9 +8,10 @@ from huggingface_hub.errors import HfHubHTTPError
 from denselora.errors import UserError, first_line, in_one_line
 from denselora.evaluation.adapter_folder import read_adapter
 from denselora.models import is_hub_id
+from denselora.weight_files import BINS
 
 # what an adapter's folder has, or that of a whole model
-FILES = ["README.md", "*.json", "*.safetensors"]
+FILES = ["README.md", "*.json", "*.safetensors", *BINS]
 
 
 def push(folder: Path, repo: str, private: bool) -> str:

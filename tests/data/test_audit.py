@@ -112,6 +112,13 @@ def test_a_folder_without_training_files_is_audited_too(folder):
     assert "None in this folder." in report(audit(folder, PROTOCOL))
 
 
+def test_json_beside_the_rows_that_holds_none_is_passed_over(folder):
+    before = len(audit(folder, PROTOCOL).training)
+    for name in ("neutral.json", "differences.json"):
+        (folder / name).write_text('["a statement"]')
+    assert len(audit(folder, PROTOCOL).training) == before
+
+
 def test_numbers_are_checked_where_numbers_are_due(tmp_path):
     rows = [
         {"instruction": "1+1?", "input": "", "output": "It is 2.", "answer": "2.0"},

@@ -66,6 +66,13 @@ def test_clean_takes_no_loss_from_an_overlong_row(tokenizer):
     assert len(row["input_ids"]) == len(row["labels"]) == 20
 
 
+def test_rows_whose_cut_leaves_no_answer_are_an_error_that_names_the_file(tokenizer):
+    rows = Dataset.from_list([ROW])
+    protocol = read_protocol("clean", cutoff=20, overlong="cut")
+    with pytest.raises(UserError, match=r"rows\.json: with protocol\.cutoff=20 no row has a token"):
+        tokenise(rows, [0], tokenizer, protocol, "rows.json")
+
+
 def test_only_overlong_rows_are_an_error_that_names_the_file(tokenizer):
     with pytest.raises(UserError, match=r"rows\.json: every row .*protocol\.cutoff=20"):
         rows = Dataset.from_list([ROW])

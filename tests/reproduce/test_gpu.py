@@ -37,6 +37,24 @@ def test_a_run_too_many_waits_for_a_gpu(monkeypatch):
     assert got[0] in (first, second)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_waiting_run_takes_whichever_gpu_is_free_first(monkeypatch, first):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    got, held = [], [one_gpu(), one_gpu()]
+
+    def third():
+        with one_gpu() as environment:
+            got.append(environment)
+
+    given = [claim.__enter__() for claim in held]
+    thread = threading.Thread(target=third)
+    thread.start()
+    held[first].__exit__(None, None, None)
+    thread.join(timeout=10)
+    held[1 - first].__exit__(None, None, None)
+    assert got == [given[first]]
+
+
 @pytest.mark.parametrize("visible", ["3", ""])
 def test_where_one_gpu_or_none_is_visible_nothing_is_chosen(monkeypatch, visible):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)

@@ -32,6 +32,14 @@ def test_the_rate_of_the_least_validation_loss_among_like_runs_is_taken(tmp_path
     assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
 
 
+def test_losses_on_the_validation_rows_of_other_seeds_do_not_count(tmp_path):
+    """A second seed at the best rate so far has easier rows, and no other rate."""
+    finish(tmp_path, "a", config(1e-3), 1.20)
+    finish(tmp_path, "b", config(2e-3), 1.19)
+    finish(tmp_path, "c", config(1e-3, seed=2), 1.15)
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 2e-3
+
+
 def test_a_rate_that_is_no_number_is_not_passed_on(tmp_path):
     finish(tmp_path, "a", config("${oc.env:HF_TOKEN}"), 1.5)
     with pytest.raises(UserError, match="no number"):

@@ -167,6 +167,15 @@ def test_difference_without_predictions_is_untested(tmp_path):
     assert row.to_lora.significant is None
 
 
+@pytest.mark.parametrize("other", [{"scoring": "choice"}, {"quantization": "nf4"}])
+def test_ranked_answers_and_quantised_bases_are_not_set_against_print(other):
+    record = make_record(**REAL)
+    record = replace(record, evaluation=replace(record.evaluation, **other))
+    published = {"commonsense": read_published(PUBLISHED).commonsense}
+    ((row,),) = [block.rows for block in build_blocks([record], published)]
+    assert row.to_published is None
+
+
 @pytest.mark.parametrize(
     ("other", "difference"),
     [

@@ -5,8 +5,15 @@ import pytest
 from omegaconf import OmegaConf
 
 from denselora.configs import CONFIGS, composed
+from denselora.errors import UserError
 from denselora.identity import run_id
-from denselora.results.inventory import inventory, options_of, sweeps
+from denselora.results.inventory import (
+    check_inventory,
+    inventory,
+    options_of,
+    sweeps,
+    write_inventory,
+)
 from denselora.results.record import read_records
 from tests.results.records import make_record
 
@@ -73,6 +80,23 @@ def test_commands_are_few_and_give_each_run_once():
         {"adapter.r": ["4", "8"], "seed": ["1", "2", "3"]},
         {"adapter.r": ["16", "32"], "seed": ["1"]},
     ]
+
+
+def test_runs_that_the_same_options_make_are_one():
+    """They differ in what no option of the command names."""
+    runs = [{"adapter": "lora", "seed": seed} for seed in ("1", "2", "2")]
+    assert sweeps(runs) == [{"adapter": ["lora"], "seed": ["1", "2"]}]
+    assert sweeps([{"adapter": "lora"}] * 2) == [{"adapter": ["lora"]}]
+
+
+def test_a_readme_of_somebody_elses_is_not_written_over(tmp_path):
+    check_inventory(tmp_path)
+    (tmp_path / "README.md").write_text("# Mine")
+    with pytest.raises(UserError, match=r"README\.md: not written by tables\.py"):
+        check_inventory(tmp_path)
+    (tmp_path / "README.md").unlink()
+    write_inventory([], tmp_path)
+    check_inventory(tmp_path)
 
 
 def test_a_line_says_what_for_and_with_which_command():

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -120,6 +121,18 @@ def test_what_a_kill_left_is_not_read_and_goes_with_the_next_publishing(tmp_path
     assert read_records(tmp_path) == []
     publish_record(evaluated(tmp_path), tmp_path / "runs")
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("place", "name"), [("", "run"), ("run", "kept")])
+def test_what_is_no_published_run_is_not_replaced(tmp_path, place, name):
+    """The training's folder, above the evaluation's, and any other with files in it."""
+    record = dataclasses.replace(evaluated(tmp_path), run_id=name)
+    weights = tmp_path / "run" / "kept" / "adapter"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    with pytest.raises(UserError, match="no published run"):
+        publish_record(record, tmp_path / place)
+    assert weights.read_bytes() == b"weights" and record.file.is_file()
 
 
 def test_a_place_that_takes_no_folder_is_reported(tmp_path):

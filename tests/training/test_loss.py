@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from denselora.data.dataset import IGNORED, pack
+from denselora.data.dataset import IGNORED, counted, pack
 from denselora.training import loss as loss_module
 from denselora.training.batches import spread
-from denselora.training.loss import counted, frozen_head, row_weights, weighted_loss
+from denselora.training.loss import frozen_head, row_weights, weighted_loss
 from tests.tiny import adapted_llama
 from tests.training.global_batch import (
     ALL,
@@ -163,4 +163,5 @@ def test_passes_are_few_even_and_as_many_for_each_process():
     assert spread(lengths, 36) == [[0, 2, 4, 5, 3, 1]]
     assert len(spread(lengths, 30, processes=2)) == 2
     assert len(spread(lengths, 17, processes=2)) == 4
+    assert sorted(map(len, spread([300, *[20] * 15], 256))) == [1, 7, 8]
     assert sorted(spread(lengths, 1)) == [[0], [1], [2], [3], [4], [5]]

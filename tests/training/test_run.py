@@ -388,6 +388,12 @@ def test_a_last_batch_without_finite_loss_does_not_cost_the_adapter(start, monke
     assert training(run).collapsed == "step 6: loss is nan"
 
 
+def test_where_no_good_step_was_validated_the_best_is_the_last(start, monkeypatch):
+    poisoned(monkeypatch, lambda number: number == 6)
+    run = start("trainer.checkpoint=best", "trainer.eval_steps=10")
+    assert training(run).collapsed == "step 6: loss is nan"
+
+
 def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch, tmp_path):
     options = ("adapter.dropout=0", "trainer.max_steps=2")
     plain = metrics(start(*options))

@@ -90,7 +90,7 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
     tensors = {key: tensor for key, tensor in saved.items() if "denselora_" not in key}
     for path, (E, M, D) in layers.items():
         tensors[f"{path}.lora_A.weight"] = E.detach().clone()
-        tensors[f"{path}.lora_B.weight"] = (D @ M).detach()
+        tensors[f"{path}.lora_B.weight"] = (D.to(M.device) @ M).detach()
     lora = LoraConfig(
         r=config.r,
         lora_alpha=config.denselora_alpha,

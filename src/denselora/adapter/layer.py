@@ -205,7 +205,9 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
                 "update depends on the input, so no weight can hold it. Keep the adapter beside "
                 "the base model, or train one with activation='identity', which can be merged"
             )
-        E, M, D = (matrix.weight for matrix in self.matrices(adapter_name))
+        # a pair may serve layers on several devices
+        device = self.denselora_core[adapter_name].weight.device
+        E, M, D = (matrix.weight.to(device) for matrix in self.matrices(adapter_name))
         delta = self.scaling[adapter_name] * (D @ M @ E)
         return delta.T if self.fan_in_fan_out else delta
 

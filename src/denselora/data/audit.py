@@ -16,6 +16,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from denselora.data.dataset import encode
+from denselora.data.rebuild import DIFFERENCES
 from denselora.data.rows import read_rows
 from denselora.data.sources import blob_id
 from denselora.errors import UserError
@@ -25,6 +26,8 @@ from denselora.tasks import SUITES, Benchmark, offered
 from denselora.typeset import markdown, markdown_row
 
 OVERLAP = "overlap.json"
+# JSON beside training files that holds no rows
+NOT_ROWS = (OVERLAP, DIFFERENCES, "neutral.json")
 BATCH = 1000  # rows tokenised together
 
 
@@ -105,7 +108,7 @@ def audit(
             f"{folder}: holds no test set; expected <benchmark>/test.json, with the training JSON "
             f"beside the folders; benchmarks are {', '.join(one.name for one in known)}"
         )
-    training_files = sorted(file for file in folder.glob("*.json") if file.name != OVERLAP)
+    training_files = sorted(file for file in folder.glob("*.json") if file.name not in NOT_ROWS)
     training_files += [
         file for one in found if (file := folder / one.name / "train.json").is_file()
     ]

@@ -105,6 +105,11 @@ class TrainingSet:
         return sorted(self._place)
 
 
+def counted(row: dict[str, Sequence[int]]) -> int:
+    """Tokens of a row that carry loss: labelled ones with a token before them."""
+    return int((np.asarray(row["labels"])[1:] != IGNORED).sum())
+
+
 def _flat(encoded: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
     """All values of a column of lists, end to end, and where each list starts (and the end)."""
     lists = encoded.data.column(column).combine_chunks()
@@ -145,6 +150,11 @@ def tokenise(
     if protocol.overlong == "drop" and training_set.overlong == len(encoded):
         raise UserError(
             f"{source}: every row is longer than protocol.cutoff={protocol.cutoff}; raise it"
+        )
+    if not any(counted(training_set[number]) for number in numbers):
+        raise UserError(
+            f"{source}: with protocol.cutoff={protocol.cutoff} no row has a token that carries "
+            "loss; raise it"
         )
     return training_set
 

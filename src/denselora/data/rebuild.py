@@ -26,6 +26,7 @@ from denselora.readers import read_json
 from denselora.tasks import Benchmark
 
 REBUILT = "commonsense_original"  # the folder's name below the data folder
+DIFFERENCES = "differences.json"  # beside what was rebuilt
 TRAINING_FILE = "commonsense_170k.json"
 
 Row = dict[str, str]
@@ -60,7 +61,7 @@ def rebuild(
             training += _rows(benchmark, hub.configs, "train", mirror)
     differences[TRAINING_FILE] = _write_and_compare(TRAINING_FILE, training, data_dir)
     differing = {file: rows for file, rows in differences.items() if rows}
-    write_text(data_dir / REBUILT / "differences.json", json.dumps(differing, indent=1))
+    write_text(data_dir / REBUILT / DIFFERENCES, json.dumps(differing, indent=1))
 
 
 def _rows(

@@ -21,7 +21,7 @@ from denselora.loaded import check_adapter
 from denselora.models import load_base, same_base
 from denselora.readers import read_json
 from denselora.training.run_folder import TRAINING, RunFolder, Trained, read_trained
-from denselora.weight_files import check_weights
+from denselora.weight_files import BINS, check_weights
 
 # what an evaluation reads of the config that an adapter was trained under
 READ = (
@@ -87,7 +87,7 @@ def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | N
 
     Raises UserError for one that lacks what an evaluation reads of it.
     """
-    run = RunFolder(folder.absolute().parents[1])
+    run = RunFolder(folder.absolute().parent.parent)
     if trained:
         config, file = trained.config, folder / TRAINING
     elif folder.absolute().parent == run.checkpoints:
@@ -112,7 +112,8 @@ def weights_hash(folder: Path) -> str:
 
     folder: one that `read_adapter` took.
     """
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("adapter_model.bin"))
+    bins = (folder / name for name in BINS)
+    files = sorted(folder.glob("*.safetensors")) or [file for file in bins if file.is_file()]
     digest = hashlib.sha256()
     for name in files:
         with name.open("rb") as file:

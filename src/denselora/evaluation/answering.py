@@ -36,11 +36,11 @@ def answer_rows(
         advance(len(share(prompts)))
         return
     done = partial.done()
+    process.wait_for_everyone()  # nobody appends while another still reads
     _check_same(done.values(), prompts, folder)
     answers = scoring.answers(rows, done, batch_tokens)
     left = len(share(range(len(rows) - len(done))))
     advance(len(share(prompts)) - left)
-    process.wait_for_everyone()  # nobody appends while another still reads
     with partial.open(process.process_index) as out:
         began = time.perf_counter()
         for some in answers:

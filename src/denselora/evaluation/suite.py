@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ from denselora.evaluation.subjects import Subject, choose_subjects
 from denselora.models import precision, read_config
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
+from denselora.results.publish import check_place
 from denselora.results.record import Record
 
 
@@ -69,6 +71,8 @@ def _evaluate(
     for subject in subjects:
         subject.folder.identity["tests"] = rows
         subject.folder.check()
+        if config["record_dir"]:
+            check_place(Path(config["record_dir"]) / subject.run, subject.folder.path)
         check_training_files(subject)
         on_main_process(partial(subject.folder.claim, at_end))
 

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,10 @@ def one_gpu() -> Iterator[dict[str, str]]:
         for name in visible
     ]
     try:
-        free = next((n for n, file in enumerate(files) if take(file, fcntl.LOCK_EX)), None)
-        if free is None:
-            free = os.getpid() % len(files)
-            fcntl.flock(files[free], fcntl.LOCK_EX)
+        while (
+            free := next((n for n, f in enumerate(files) if take(f, fcntl.LOCK_EX)), None)
+        ) is None:
+            time.sleep(1)
         yield {"CUDA_VISIBLE_DEVICES": visible[free]}
     finally:
         for file in files:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from denselora.command_line import readable
 from denselora.configs import CONFIGS
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.options import Reproduce
@@ -55,7 +55,11 @@ def settings(models: Sequence[str], seeds: Sequence[int], options: str, gpu: str
     isn't there.
     """
     assumptions(gpu)
-    further = readable(shlex.split(options), Reproduce, several=True)
+    try:
+        words = shlex.split(options)
+    except ValueError as error:
+        raise UserError(f"options={options}: {first_line(error)}; close the quotes") from None
+    further = readable(words, Reproduce, several=True)
     found, seen = [], set()
     for part, pattern in EXPERIMENTS.items():
         for model in models if part == EVERY_MODEL else models[-1:]:

@@ -77,7 +77,10 @@ class Point:
             return False
         record = read_record(file)
         published = self.records / record.run_id / RECORD
-        return record.average is not None and published.is_file()
+        asked = self.evaluation["neutral_text"]
+        measured = record.neutral_text and record.neutral_text.file
+        text = not asked or measured == Path(asked).name
+        return record.average is not None and published.is_file() and text
 
     @property
     def state(self) -> str:

@@ -1,5 +1,6 @@
 """A method's learning rate, chosen by validation loss among the runs that a grid left."""
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     """The rate of the run with the least validation loss among those like `config`.
 
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
-    collapsed ones don't count. Raises UserError if there is none.
+    collapsed ones don't count. Of several seeds, whose validation rows differ, the one with the
+    most rates decides. Raises UserError if there is none.
     """
-    losses = {}
+    grids = defaultdict(dict)
     for found in filter(None, map(read_trained, runs.glob("*/adapter"))):
         loss = found.training.validation_loss_nats
         alike = same_but_for(found.config, config, FREE)
@@ -24,11 +26,12 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
             rate = dotted(found.config).get("trainer.learning_rate")
             if not isinstance(rate, int | float):
                 raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
-            losses[loss] = rate
-    if not losses:
+            grids[tuple(found.config.get(seed) for seed in SEEDS)][rate] = loss
+    if not grids:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "
             f"{config['model']['name']} with another learning rate; run experiment=learning_rate, "
             "or learning_rate_vera, or budget's without tuned=true, with the same options first"
         )
-    return losses[min(losses)]
+    grid = max(grids.values(), key=len)
+    return min(grid, key=grid.get)

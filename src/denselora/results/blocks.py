@@ -22,6 +22,8 @@ from denselora.results.statistics import Interval, mean_and_std, paired_bootstra
 
 # what a table's columns show of a setting
 SHOWN = {"r", "train_rows"}
+# the paper's protocol for each suite
+PAPER = {"commonsense": "paper", "math": "paper_math"}
 
 
 @dataclass(frozen=True)
@@ -159,12 +161,15 @@ class Block:
         return [row for row in self.rows if row.records in used]
 
     def is_of_published_kind(self, table: PublishedTable) -> bool:
-        """Whether it has the paper's protocol and data, and all test rows."""
-        record = self.first
+        """Whether it has the paper's protocol, data and scoring, an unquantised base and all test
+        rows."""
+        record, evaluation = self.first, self.first.evaluation
         return (
-            record.protocol.name == "paper"
+            record.protocol.name == PAPER[record.data.suite]
             and record.data.name == table.data
-            and record.evaluation.limit is None
+            and evaluation.limit is None
+            and evaluation.scoring == "generate"
+            and evaluation.quantization is None
         )
 
     @property

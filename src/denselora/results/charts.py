@@ -84,7 +84,8 @@ def draw_low_resource(block: Block, published: Published) -> Figure:
         raise NoDataError("needs one setting with two numbers of training rows")
     axes = chart(block, "accuracy by training rows")
     counts = _draw_lines(axes, lines, lambda row: row.train_rows)
-    for point in _printed(block, published, published.low_resource):
+    points = published.low_resource if block.suite == "commonsense" else []
+    for point in _printed(block, published, points):
         _draw_printed(axes, point.fraction * published.commonsense.train_rows, point)
     _log_ticks(axes, counts, base=10)
     axes.set_xlabel("training rows")
@@ -113,7 +114,8 @@ def draw_granularity(block: Block, published: Published) -> Figure:
             error_kw={"ecolor": "#222222", "capsize": 2, "lw": 1},
         )  # fmt: skip
         axes.bar_label(bars, fmt="%.1f", rotation=90, padding=3, fontsize=8)
-        for point in _printed(block, published, published.granularity):
+        points = published.granularity if block.suite == "commonsense" else []
+        for point in _printed(block, published, points):
             method = group[0].method
             if (point.method, point.r) == (method.label, method.r) and point.modules in sets:
                 x = sets.index(point.modules) + (number + 0.5) * width - 0.4

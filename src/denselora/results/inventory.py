@@ -26,6 +26,7 @@ from denselora.typeset import markdown, markdown_row
 EXPERIMENTS = CONFIGS / "experiment"
 GROUPS = ("model", "data", "protocol", "adapter")
 
+HEAD = "# The runs in this folder"
 NO_EXPERIMENT = "In none of configs/experiment"
 
 # Option -> value, as reproduce.py takes them.
@@ -70,6 +71,16 @@ class Experiment:
         )
 
 
+def check_inventory(folder: str | Path) -> None:
+    """Raise UserError if the folder's README.md is somebody else's."""
+    file = Path(folder) / "README.md"
+    if file.exists() and not read_text(file, "restore it").startswith(HEAD):
+        raise UserError(
+            f"{file}: not written by tables.py, which writes that file; give the results_dir of "
+            "reproduce.py"
+        )
+
+
 def write_inventory(records: Sequence[Record], folder: str | Path) -> Path:
     """Write `folder`/README.md from the records alone; returns its path."""
     file = Path(folder) / "README.md"
@@ -87,7 +98,7 @@ def inventory(records: Sequence[Record]) -> str:
         purpose = _purpose(options, experiments) if options else NO_EXPERIMENT
         sections[title][purpose].append(options)
     lines = [
-        "# The runs in this folder",
+        HEAD,
         "",
         f"{len(records)} runs, each in a folder of its own in runs/. `python scripts/tables.py`",
         "writes this page from their records, as it does tables/ and figures/. docs/evaluation.md",
@@ -241,9 +252,10 @@ def _commands(runs: Sequence[Options | None]) -> list[tuple[int, str]]:
 def sweeps(runs: Sequence[Options]) -> list[dict[str, list[str]]]:
     """The fewest combinations of values found that give these runs, each once, and no others.
 
-    runs: with the same options and different values. Options one by one, values that go with the
-    same values of all other options are put together.
+    runs: with the same options; of several with the same values one counts. Options one by
+    one, values that go with the same values of all other options are put together.
     """
+    runs = [*{tuple(run.items()): run for run in runs}.values()]
     values = {name: sorted({run[name] for run in runs}, key=_as_number) for name in runs[0]}
     if math.prod(map(len, values.values())) == len(runs):
         return [values]

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+from denselora.errors import UserError
 from denselora.files import flush, writing
 from denselora.results.metrics import METRICS, read_metrics, write_metrics
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
@@ -19,6 +20,7 @@ def publish_record(record: Record, folder: str | Path) -> Path:
     that can't be read or written.
     """
     target = Path(folder) / record.run_id
+    check_place(target, record.file.parent)
     # read_records passes over names with a dot; one left by a kill is begun anew
     made, old = (target.with_name(f".{target.name}.{what}") for what in ("new", "old"))
     with writing(target):
@@ -42,6 +44,20 @@ def publish_record(record: Record, folder: str | Path) -> Path:
             for leftover in (made, old):
                 shutil.rmtree(leftover, ignore_errors=True)
     return target / RECORD
+
+
+def check_place(target: Path, source: Path) -> None:
+    """Raise UserError for a folder that a record can't replace: one that holds what it is made
+    from, or anything but a published run.
+
+    target: the folder to publish to. source: the evaluation's.
+    """
+    inside = target.resolve() in (source.resolve(), *source.resolve().parents)
+    if inside or (target.is_dir() and any(target.iterdir()) and not (target / RECORD).is_file()):
+        raise UserError(
+            f"record_dir={target.parent}: {target} is there and is no published run; give another "
+            "folder, such as results/runs"
+        )
 
 
 def _with_files(record: Record, folder: Path) -> Record:

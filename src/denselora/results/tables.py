@@ -289,7 +289,8 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
             | {"trust": row.trust, "source": row.source, "remark": row.remark}
         )
     columns = [
-        *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "limit", "from", "to"),
+        *("kind", "model", "data", "protocol", "protocol_hash", "scoring", "quantization", "limit"),
+        *("from", "to"),
         *(
             "method",
             "remark",
@@ -322,6 +323,7 @@ def _csv_row(block: Block, row: Row) -> dict:
         "protocol": record.protocol.name,
         "protocol_hash": record.protocol.hash,
         "scoring": record.evaluation.scoring,
+        "quantization": record.evaluation.quantization,
         "limit": record.evaluation.limit,
         "from": days[0],
         "to": days[-1],

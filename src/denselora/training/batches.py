@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from denselora.data.dataset import Batch, TrainingSet, pack
+from denselora.data.dataset import Batch, TrainingSet, counted, pack
 from denselora.data.order import Schedule
-from denselora.training.loss import counted, row_weights
+from denselora.training.loss import row_weights
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def spread(lengths: Sequence[int], most: int, processes: int = 1) -> list[list[i
             least = tokens.index(min(tokens))
             passes[least].append(at)
             tokens[least] += lengths[at]
-        if count + processes > len(lengths) or max(tokens) <= most:
+        fits = all(n <= most or len(part) == 1 for n, part in zip(tokens, passes, strict=True))
+        if fits or count + processes > len(lengths):
             return passes
         count += processes
 

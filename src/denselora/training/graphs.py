@@ -5,6 +5,7 @@ that the host decides how fast a step is. Recorded once and replayed, kernels fo
 once. Embedding, head and loss, whose sizes change from pass to pass, stay outside.
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -82,6 +83,7 @@ class GraphedBlocks:
         except RuntimeError as error:
             if should_reduce_batch_size(error):
                 self._graphs.clear()
+                self._pool = torch.cuda.graph_pool_handle()  # the old one ends with its graphs
             raise
 
     def _pass(self, input_ids=None, position_ids=None, rows: Rows | None = None, **others):
@@ -119,6 +121,7 @@ class GraphedBlocks:
         tqdm.write(f"a pass of {tokens} tokens {why}: going on without CUDA graphs")
         self._given_up = True
         self._graphs.clear()
+        gc.collect()  # a recorded graph holds itself, and its memory
         return False
 
     def _capture(self, given: tuple[torch.Tensor, ...]) -> nn.Module:

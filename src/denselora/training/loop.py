@@ -1,5 +1,6 @@
 """The training loop: forward and backward over a global batch, clip, step, schedule."""
 
+import gc
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -164,6 +165,7 @@ class Loop:
                     ) from None
             # outside the handler, which keeps the failed pass's tensors alive
             self.state.optimizer.zero_grad()
+            gc.collect()  # a recorded graph holds itself
             torch.cuda.empty_cache()
             progress.pass_tokens = largest.tokens // 2
             tqdm.write(

@@ -3,23 +3,17 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
-import numpy as np
 import torch
 from peft import PeftModel
 from torch import nn
 from torch.nn import functional as F
 
-from denselora.data.dataset import IGNORED, Batch, pack
+from denselora.data.dataset import Batch, pack
 from denselora.training.attention import row_arguments
 
 # Logits that exist at once under a frozen head. On a CPU they should stay in its caches; on a GPU
 # each piece reads the whole head from memory, so there should be few.
 LOGITS_AT_ONCE = {"cpu": 2**23, "cuda": 2**26}
-
-
-def counted(row: dict[str, Sequence[int]]) -> int:
-    """Tokens of a row that carry loss: labelled ones with a token before them."""
-    return int((np.asarray(row["labels"])[1:] != IGNORED).sum())
 
 
 def row_weights(counts: Sequence[int], reduction: str, micro_batch_size: int) -> list[float]:

@@ -243,7 +243,8 @@ def _fine_tune(
         raise Stopped(progress.step, then, accelerator.is_main_process)
 
     # 8. The adapter folder, whole or not at all.
-    chosen = progress.best_step if settings.checkpoint == "best" else progress.step
+    best = progress.best_step if settings.checkpoint == "best" else None
+    chosen = progress.step if best is None else best  # none was validated on a good step
     if start and accelerator.is_main_process:
         write_run_change(folder.change_file, start, checkpoints.at(chosen))
     outcome.finished(lambda target: copy_weights(checkpoints.at(chosen), target), chosen)

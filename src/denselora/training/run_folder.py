@@ -18,7 +18,7 @@ from pydantic import dataclasses as checked
 from yaml import YAMLError
 
 from denselora.errors import UserError, first_fault
-from denselora.files import check_writable, read_lines, write_json, write_text, writing
+from denselora.files import check_writable, flush, read_lines, write_json, write_text, writing
 from denselora.identity import check_name, differences
 from denselora.lock import is_empty
 from denselora.readers import read_text
@@ -188,7 +188,10 @@ class RunFolder:
                 partial.mkdir()
                 write_files(partial)
                 write_trained(partial, result, then=RESUME)
+                for file in partial.iterdir():
+                    flush(file)
                 os.replace(partial, self.adapter)
+                flush(self.path)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 

@@ -127,7 +127,8 @@ def masks(seed: Tensor, tokens: int, widths: tuple[int, int, int], dropouts) -> 
     for place, (width, p) in enumerate(zip(widths, dropouts, strict=True)):
         mask = torch.empty(tokens, width, device=seed.device)
         grid = _count(tokens, 64), _count(width, 64)
-        _mask[grid](mask, tokens, width, place, *_dropout(mask, seed, p), 64)
+        with torch.cuda.device_of(seed):
+            _mask[grid](mask, tokens, width, place, *_dropout(mask, seed, p), 64)
         result.append(mask)
     return result
 
@@ -151,7 +152,7 @@ def _divide(width: int, tile: int, parts: int) -> int:
 
 def _is_exact(base: Tensor) -> bool:
     """Whether products need all of fp32's digits; a base in half precision has fewer than TF32."""
-    return base.dtype.itemsize == 4 and not torch.backends.cuda.matmul.allow_tf32
+    return base.dtype.itemsize == 4 and torch.backends.cuda.matmul.fp32_precision != "tf32"
 
 
 @functools.cache
