@@ -67,9 +67,6 @@ def test_a_run_that_diverged_is_not_repeated(call, ran, compose, folders):
     assert code == 0, err
     assert "1 diverged" in out and "delete the folder" in out
     assert ran == ["tables.py", "report.py"]
-    ran.clear()
-    code, out, err = call("adapter=lora", "hydra.callbacks.plan.tables=false")
-    assert code == 0 and "1 runs: 1 done" in out and not ran
 
 
 def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folders):
