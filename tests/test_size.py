@@ -20,11 +20,11 @@ def tracked(folder="."):
     return [file for name in listed.stdout.split("\0") if (file := ROOT / name).is_file()]
 
 
-def test_results_have_at_most_15_mb_in_900_files():
+def test_results_have_at_most_10_mb_in_700_files():
     files = tracked("results")
-    assert len(files) <= 900
-    assert sum(file.stat().st_size for file in files) <= 15 * MB
+    assert len(files) <= 700
+    assert sum(file.stat().st_size for file in files) <= 10 * MB
 
 
-def test_all_tracked_files_have_at_most_33_mb():
-    assert sum(file.stat().st_size for file in tracked()) <= 33 * MB
+def test_all_tracked_files_have_at_most_25_mb():
+    assert sum(file.stat().st_size for file in tracked()) <= 25 * MB
