@@ -16,7 +16,7 @@ from denselora.results.charts import (
 from denselora.results.figures import write_figures
 from denselora.results.frontier import FORGETTING, PARAMETERS, draw_frontier
 from denselora.results.heatmaps import draw_change
-from denselora.results.metrics import METRICS, write_metrics
+from denselora.results.metrics import METRICS, write_losses
 from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import NeutralText, read_records
 from denselora.results.training_curves import (
@@ -189,7 +189,7 @@ def test_collapsed_run_is_in_no_chart(published):
 
 def save_with_losses(folder, losses, run_id, **keys):
     save(folder, make_record(run_id=run_id, metrics_file=METRICS, **keys))
-    write_metrics(folder / "runs" / run_id / METRICS, steps(losses))
+    write_losses(folder / "runs" / run_id / METRICS, steps(losses))
 
 
 def test_training_curve_ends_in_the_mean_of_the_last_twentieth(tmp_path, published):

@@ -12,6 +12,7 @@ from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, 
 
 METRICS = f"metrics{PARQUET}"
 LOSSES = ("loss_nats", "validation_loss_nats")
+LOSS_SCHEMA = pa.schema({"step": pa.int64(), **dict.fromkeys(LOSSES, pa.float64())})
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
@@ -26,15 +27,16 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if value is not None} for row in rows]
 
 
-def write_metrics(file: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write rows as Parquet, a column for each of their keys. Raises `UserError` for values of
-    different kinds under one key."""
-    keys = dict.fromkeys(key for row in rows for key in row)
+def write_losses(file: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write step and losses of the rows as Parquet; what else they have stays with the run.
+
+    Raises `UserError` for a value that is no number.
+    """
     try:
-        columns = {key: pa.array([row.get(key) for row in rows]) for key in keys}
-    except pa.ArrowException as error:
+        table = pa.Table.from_pylist(rows, LOSS_SCHEMA)
+    except (pa.ArrowException, TypeError) as error:
         raise UserError(f"{file}: cannot be written ({first_line(error)})") from None
-    write_parquet(file, pa.table(columns))
+    write_parquet(file, table)
 
 
 def read_losses(file: Path) -> dict[str, np.ndarray]:

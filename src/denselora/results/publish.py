@@ -6,7 +6,7 @@ from pathlib import Path
 
 from denselora.errors import UserError
 from denselora.files import flush, writing
-from denselora.results.metrics import METRICS, read_metrics, write_metrics
+from denselora.results.metrics import METRICS, read_metrics, write_losses
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
 from denselora.results.record import RECORD, Record, write_record
 
@@ -14,8 +14,8 @@ from denselora.results.record import RECORD, Record, write_record
 def publish_record(record: Record, folder: str | Path) -> Path:
     """Put a record and the files it names into `folder`/<run id>/; returns the new record's path.
 
-    The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet and
-    change.npz, as far as there are such files. One that exists is replaced whole or not at all.
+    The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet with
+    the losses and change.npz, as far as there are such files. One that exists is replaced whole or not at all.
     record.file says where its files lie; it needn't be written yet. Raises `UserError` for a file
     that can't be read or written.
     """
@@ -77,7 +77,7 @@ def _with_files(record: Record, folder: Path) -> Record:
     if training:
         metrics = _source(record, training.metrics_file)
         if metrics:
-            write_metrics(folder / METRICS, read_metrics(metrics))
+            write_losses(folder / METRICS, read_metrics(metrics))
         change = _source(record, training.change_file)
         if change:
             shutil.copyfile(change, folder / change.name)

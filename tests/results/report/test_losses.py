@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from denselora.results.metrics import METRICS, write_metrics
+from denselora.results.metrics import METRICS, write_losses
 from denselora.results.record import read_records
 from denselora.results.report.losses import POINTS, thinned_losses
 from tests.results.records import make_record, save, steps
@@ -10,7 +10,7 @@ from tests.results.records import make_record, save, steps
 
 def thinned(folder, losses):
     save(folder, record := make_record(metrics_file=METRICS))
-    write_metrics(folder / "runs" / record.run_id / METRICS, steps(losses))
+    write_losses(folder / "runs" / record.run_id / METRICS, steps(losses))
     (record,) = read_records(folder)
     return thinned_losses(record)
 
