@@ -15,9 +15,9 @@ def publish_record(record: Record, folder: str | Path) -> Path:
     """Put a record and the files it names into `folder`/<run id>/; returns the new record's path.
 
     The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet with
-    the losses and change.npz, as far as there are such files. One that exists is replaced whole or not at all.
-    record.file says where its files lie; it needn't be written yet. Raises `UserError` for a file
-    that can't be read or written.
+    the losses and change.npz, as far as there are such files. One that exists is replaced whole or
+    not at all. record.file says where its files lie; it needn't be written yet. Raises `UserError`
+    for a file that can't be read or written.
     """
     target = Path(folder) / record.run_id
     check_place(target, record.file.parent)
