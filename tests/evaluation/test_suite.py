@@ -94,6 +94,22 @@ def test_a_published_run_recounts_by_its_protocols_name(where, tmp_path):
         recount_folder(folder)
 
 
+@pytest.mark.parametrize("option", ["model.path", "protocol.decoding.max_new_tokens"])
+def test_a_record_of_another_base_or_protocol_is_not_replaced(where, base_folder, tmp_path, option):
+    once = ("adapter=none", "tasks=[boolq]", "limit=2", f"record_dir={tmp_path / 'runs'}")
+    (record,), _ = evaluate(*where, *once)
+    file = tmp_path / "runs" / record.run_id / "record.json"
+    before = file.read_bytes()
+    other = {"model.path": tmp_path / "base", "protocol.decoding.max_new_tokens": 5}[option]
+    shutil.copytree(base_folder, tmp_path / "base")
+    place = f"output_dir={tmp_path / 'other'}"
+    with pytest.raises(UserError, match=f"is there, with {option.partition('.')[0]}"):
+        evaluate(*where, *once, place, f"{option}={other}")
+    assert file.read_bytes() == before and not (tmp_path / "other").exists()
+    (again,), _ = evaluate(*where, *once, place)
+    assert again.run_id == record.run_id and file.read_bytes() != before
+
+
 def test_several_adapters_on_one_base_score_as_each_alone(where, adapters, tmp_path):
     together, failures = evaluate(*where, f"adapter_path=[{adapters[0]},{adapters[1]}]")
     assert not failures

@@ -40,7 +40,7 @@ def given(tmp_path, model_folder, data_folder) -> str:
 @pytest.fixture
 def same_estimates(monkeypatch):
     """Two hours and one GiB for each run."""
-    made = Estimate({"trainable": 8}, 2.0, 1.0)
+    made = Estimate({"trainable": 8}, 1.5, 0.5, 1.0)
     monkeypatch.setattr(paper, "estimate", lambda point, gpu: made)
 
 

@@ -102,6 +102,10 @@ def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folde
         ),
         ("hydra/sweeper=ax", "pip install -e '.[sweeps]'"),
         ("tuned=true", "run experiment=learning_rate"),
+        (
+            "experiment=rank,budget/share_0_025/lora",
+            "experiment=rank: has values of its own for adapter, adapter.r",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, given, message):
@@ -109,6 +113,32 @@ def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, given, m
     lines = [line for line in err.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
     assert not ran and not folders.runs.exists()
+
+
+def test_a_grid_is_one_run_a_seed_once_its_rate_is_chosen(call, monkeypatch, folders, compose):
+    for module in (point_module, announce):
+        monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
+    grid = compose("adapter=lora", "trainer.learning_rate=3e-4")
+    trained = make_trained(grid.config, validation_loss_nats=1.0)
+    write_trained(folders.runs / "a" / "adapter", trained)
+    several = "experiment=budget/share_0_025/lora,budget/share_0_025/dora"
+    for experiment, runs in (("experiment=learning_rate", 2), (several, 2)):
+        same = ("adapter=lora", "adapter.r=32", "adapter.alpha=64", "seed=1,2", "tuned=true")
+        _, out, err = call(experiment, *same)
+        assert f"{runs} runs: {runs} missing" in out, err
+
+
+def test_a_trained_run_has_its_evaluations_hours_left(compose):
+    whole = estimate(compose("adapter=lora"), "H100")
+    assert whole.training_hours > 0 and whole.evaluation_hours > 0
+    assert whole.hours_left("trained") == whole.evaluation_hours
+    assert whole.hours_left("stopped") == whole.hours
+    assert estimate(compose("adapter=lora", "evaluation=null"), "H100").evaluation_hours == 0
+
+
+def test_the_plain_base_needs_no_training_file(compose):
+    base = estimate(compose("adapter=none", "data.train_file=nowhere.json"), "H100")
+    assert base.training_hours == 0 < base.evaluation_hours
 
 
 def test_a_plan_that_no_gpu_of_the_name_holds_says_so(call, monkeypatch, folders):

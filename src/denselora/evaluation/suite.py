@@ -32,8 +32,8 @@ from denselora.evaluation.subjects import Subject, choose_subjects
 from denselora.models import precision, read_config
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
-from denselora.results.publish import check_place
-from denselora.results.record import Record
+from denselora.results.publish import check_kind, check_place
+from denselora.results.record import Record, model_part
 
 
 def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], list[str]]:
@@ -72,7 +72,9 @@ def _evaluate(
         subject.folder.identity["tests"] = rows
         subject.folder.check()
         if config["record_dir"]:
-            check_place(Path(config["record_dir"]) / subject.run, subject.folder.path)
+            target = Path(config["record_dir"]) / subject.run
+            check_place(target, subject.folder.path)
+            check_kind(target, model_part(config), protocol.identity["hash"])
         check_training_files(subject)
         on_main_process(partial(subject.folder.claim, at_end))
 

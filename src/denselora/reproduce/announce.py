@@ -19,7 +19,7 @@ from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
 from denselora.reproduce.grid import add_to_grids, learning_rate_ratio
 from denselora.reproduce.point import OVER, Point
-from denselora.reproduce.points import every_point, point_of
+from denselora.reproduce.points import check_sweeps, every_point, point_of
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import STATES, note_plan
 from denselora.results.published import PUBLISHED, Published, read_published
@@ -107,7 +107,10 @@ def _points(config: DictConfig) -> list[Point]:
         name = sweeper._target_.rpartition(".")[2]
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
         return [point_of(task)]
-    return every_point(task, sweeper.params)
+    points = every_point(task, sweeper.params)
+    check_sweeps(task)
+    # a rate that tuned=true chose is the same for each of a grid's
+    return list({(point.folder, str(point.evaluation)): point for point in points}.values())
 
 
 def _check_evaluations(points: Sequence[Point]) -> None:
@@ -142,7 +145,8 @@ def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -
     hours, most = 0.0, 0.0
     for point, expected in planned:
         over = point.state in OVER
-        hours += 0 if over else expected.hours
+        left = 0 if over else expected.hours_left(point.state)
+        hours += left
         most = max(most, 0 if over else expected.memory_gib)
         table.add_row(
             point.state,
@@ -150,7 +154,7 @@ def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -
             f"{expected.method['trainable']:,}",
             f"{expected.method['trainable_percent']:.4f}",
             _published_percent(point, expected, published),
-            MISSING if over else f"{expected.hours:.2f}",
+            MISSING if over else f"{left:.2f}",
             MISSING if over else f"{expected.memory_gib:.1f}",
             style="dim" if over else None,
         )

@@ -37,8 +37,17 @@ class Estimate:
     """method: as `methods.describe` gives it. hours, memory_gib: on one GPU."""
 
     method: dict[str, Any]
-    hours: float
+    training_hours: float
+    evaluation_hours: float
     memory_gib: float
+
+    @property
+    def hours(self) -> float:
+        return self.training_hours + self.evaluation_hours
+
+    def hours_left(self, state: str) -> float:
+        """Of a run in one of states.STATES; what a stopped one has done isn't taken off."""
+        return {"trained": self.evaluation_hours}.get(state, self.hours)
 
 
 def assumptions(gpu: str) -> str:
@@ -63,8 +72,7 @@ def estimate(point: Point, gpu: str) -> Estimate:
     job = Job.from_config(OmegaConf.create(point.config))
     data, settings = job.config["data"], job.settings
     folder = Path(data["path"])
-    rows, length = _measure(job.train_file, job.protocol.cutoff)
-    evaluated = 0
+    trained, steps, evaluated = 0.0, 0, 0
     if point.evaluation:
         tests = [
             _measure(benchmark.test_file(folder))
@@ -74,16 +82,18 @@ def estimate(point: Point, gpu: str) -> Estimate:
         answer = job.protocol.decoding.num_beams * ANSWER_TOKENS
         evaluated = sum(min(limit, n) * (prompt + answer) for n, prompt in tests)
     adapter = job.config["adapter"]["name"]
-    trained, steps = 0.0, 0
     if adapter != "none":
+        rows, length = _measure(job.train_file, job.protocol.cutoff)
         rows = settings.without_validation(rows, job.train_file)
         steps = settings.steps(size(rows, data["fraction"], data["n_train"]))
         trained = steps * settings.global_batch_size * length
     method, held = _method_and_bytes(job, steps)
     per_token = 6 if settings.gradient_checkpointing or adapter == "full" else 4
-    flop = method["total"] * (per_token * trained + 2 * evaluated)
-    seconds = flop / (GPUS[gpu][0] * 1e12 * UTILISATION)
-    return Estimate(method, seconds / 3600, held / 2**30)
+    flop_per_hour = GPUS[gpu][0] * 1e12 * UTILISATION * 3600
+    training, evaluation = (
+        method["total"] * each / flop_per_hour for each in (per_token * trained, 2 * evaluated)
+    )
+    return Estimate(method, training, evaluation, held / 2**30)
 
 
 @functools.cache

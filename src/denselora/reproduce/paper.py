@@ -98,7 +98,7 @@ def print_paper(found: Sequence[Setting], gpus: Sequence[int], gpu: str) -> None
         )
         part = setting.part
     print_wide(table, console)
-    hours = [setting.expected.hours for setting in found for _ in setting.left]
+    hours = [setting.expected.hours_left(run.state) for setting in found for run in setting.left]
     queues = Table("GPUs", "Hours until the last run ends", "GPU hours", "Idle %", "Bound by")
     for column in queues.columns[:4]:
         column.justify = "right"

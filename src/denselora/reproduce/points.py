@@ -8,9 +8,11 @@ from hydra import compose
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig
 
 from denselora.configs import CONFIGS
+from denselora.errors import UserError
 from denselora.options import accepted
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
@@ -26,6 +28,23 @@ def every_point(overrides: Sequence[str], swept: Mapping[str, str] | None = None
     parsed = OverridesParser.create().parse_overrides([*own, *overrides])
     (jobs,) = BasicSweeper.split_arguments(parsed, None)
     return [point_of(job) for job in jobs]
+
+
+def check_sweeps(overrides: Sequence[str]) -> None:
+    """Raise UserError for several experiments of which one has a grid of its own: Hydra takes the
+    grid of a single one alone. That over the learning rate isn't needed with tuned=true.
+    """
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    given = {override.key_or_group: override.value() for override in parsed}
+    chosen = given.get("experiment")
+    free = {"trainer.learning_rate"} if given.get("tuned") is True else set()
+    for name in chosen.list if isinstance(chosen, ChoiceSweep) else []:
+        config = compose("reproduce", [f"experiment={name}"], return_hydra_config=True)
+        if swept := (config.hydra.sweeper.params or {}).keys() - free - given.keys():
+            raise UserError(
+                f"experiment={name}: has values of its own for {', '.join(sorted(swept))}, which "
+                "Hydra leaves out when several experiments are given; run it by itself"
+            )
 
 
 def point_of(overrides: Sequence[str]) -> Point:

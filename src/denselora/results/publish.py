@@ -8,7 +8,7 @@ from denselora.errors import UserError
 from denselora.files import flush, writing
 from denselora.results.metrics import METRICS, read_metrics, write_losses
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
-from denselora.results.record import RECORD, Record, write_record
+from denselora.results.record import RECORD, Model, Record, read_record, write_record
 
 
 def publish_record(record: Record, folder: str | Path) -> Path:
@@ -44,6 +44,26 @@ def publish_record(record: Record, folder: str | Path) -> Path:
             for leftover in (made, old):
                 shutil.rmtree(leftover, ignore_errors=True)
     return target / RECORD
+
+
+def check_kind(target: Path, model: Model, protocol: str) -> None:
+    """Raise UserError for a published run of the same name that another base or protocol gave.
+
+    target: the folder to publish to. protocol: the hash of the evaluation's.
+    """
+    if not (target / RECORD).is_file():
+        return
+    there = read_record(target / RECORD)
+    paths = there.model.path, model.path
+    for option, (was, now), differs in (
+        ("model.path", paths, len({Path(path).resolve() for path in paths}) > 1),
+        ("protocol", (there.protocol.hash, protocol), there.protocol.hash != protocol),
+    ):
+        if differs:
+            raise UserError(
+                f"record_dir={target.parent}: {target.name} is there, with {option} {was}, here "
+                f"{now}; give another record_dir, or the model or protocol another name"
+            )
 
 
 def check_place(target: Path, source: Path) -> None:
