@@ -32,8 +32,6 @@ CASES = [
     case("reproduce evaluation=null evaluation.limit=5", "evaluation.limit"),
     case("reproduce evaluation=5", "evaluation=5"),
     # whole numbers, numbers, flags
-    case("train seed=1 seed=2", "seed: given 2 times; give it once"),
-    case("reproduce experiment=rank experiment=modules", "experiment: given 2 times"),
     case("train seed=-1", "seed=-1: give a whole number of 0 or more"),
     case("train seed=abc", "seed=abc: give a whole number"),
     case("train seed=1.5", "seed=1.5: give a whole number"),
