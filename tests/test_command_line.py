@@ -98,16 +98,6 @@ def test_what_is_hydras_or_an_option_is_left(argument):
     assert readable([argument], Train, False) == [argument]
 
 
-@pytest.mark.parametrize("again", ["seed=2", "seed=1", "++seed=2", "~seed"])
-def test_an_option_given_twice_is_refused(again):
-    with pytest.raises(UserError, match=r"^seed: given 2 times; give it once$"):
-        readable(["seed=1", "adapter=lora", again], Train, several=False)
-
-
-def test_a_flag_of_hydras_may_be_given_twice():
-    assert readable(["-m", "-m"], Train, several=True) == ["-m", "-m"]
-
-
 def test_what_hydra_cannot_read_is_shown_in_quotes():
     with pytest.raises(HydraException) as error:
         OverridesParser.create().parse_overrides(["adapter.r=[é"])

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -33,13 +32,8 @@ def readable(arguments: Sequence[str], options: type, several: bool) -> list[str
 
     options: declares a script's options. several: a value with commas is several ones.
 
-    Raises UserError for an option that `options` doesn't have, with a + that it doesn't need, or
-    given twice.
+    Raises UserError for an option that `options` doesn't have, or with a + that it doesn't need.
     """
-    given = [ARGUMENT.fullmatch(each)["name"] for each in arguments if not each.startswith("-")]
-    for name, times in Counter(given).items():
-        if times > 1:
-            raise UserError(f"{name}: given {times} times; give it once")
     return [_readable(argument, options, several) for argument in arguments]
 
 
