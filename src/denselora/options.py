@@ -8,6 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -24,9 +25,11 @@ def accepted(cfg: DictConfig, declared: type) -> DictConfig:
 
     Raises UserError for an option without a value, and as `checked` does.
     """
-    if missing := sorted(OmegaConf.missing_keys(cfg)):
-        raise UserError(f"{missing[0]} is not set; add {missing[0]}=VALUE")
-    values = OmegaConf.to_container(cfg, resolve=True)
+    try:
+        values = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except (MissingMandatoryValue, InterpolationToMissingValueError):
+        missing = min(OmegaConf.missing_keys(cfg))
+        raise UserError(f"{missing} is not set; add {missing}=VALUE") from None
     _convert(cfg, checked(declared, values), values)
     return cfg
 

@@ -4,6 +4,7 @@ import functools
 import json
 import subprocess
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def test_a_verified_file_is_not_fetched_again(source, server, tmp_path, capsys):
     prepare([source], tmp_path / "data", base_url=server.url)
     assert len(server.asked) == 1
     assert "verified (already there)" in capsys.readouterr().out
+
+
+def test_calls_at_once_fetch_a_file_once(source, server, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        calls = [
+            pool.submit(prepare, [source], tmp_path / "data", base_url=server.url) for _ in range(4)
+        ]
+    assert all(call.result() is None for call in calls) and len(server.asked) == 1
+    assert files_below(tmp_path / "data") == [source.target]
 
 
 def test_a_wrong_download_names_file_expected_and_got_and_keeps_nothing(source, server, tmp_path):

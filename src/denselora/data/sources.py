@@ -10,12 +10,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from denselora.data.download import FetchError, fetch
 from denselora.errors import UserError
 from denselora.files import writing
+from denselora.lock import locked
 from denselora.readers import check_file
 from denselora.tasks import SUITES
 
@@ -107,7 +109,8 @@ def prepare(
     """Make `data_dir` hold every file, each verified; print one line per file.
 
     A file that is already there is verified and left alone. Others come from `copy_from`, a
-    checkout of LLM-Adapters or a folder laid out like ours, or else over the network.
+    checkout of LLM-Adapters or a folder laid out like ours, or else over the network, each by one
+    process while others wait for it.
 
     Raises UserError (folder or file missing, folder not writable) or FetchError (network, or a
     file that is not the published one; a file already in `data_dir` is never overwritten).
@@ -116,15 +119,18 @@ def prepare(
         raise UserError(f"--from {copy_from}: no such folder")
     for source in sources:
         target = data_dir / source.target
-        if target.exists():
-            rows, how = source.kept(target), "already there"
-        elif copy_from is not None:
-            rows, how = _copy(source, copy_from, target), f"copied from {copy_from}"
-        elif offline:
+        missing = not target.exists()
+        if missing and offline and copy_from is None:
             raise UserError(f"{target}: missing; run without --offline, or name a copy with --from")
-        else:
-            rows = fetch(f"{base_url}/{source.path}", target, source.verify)
-            how = "downloaded"
+        # two calls would write to the same part
+        with locked(target.parent, "--data-dir", wait=True) if missing else nullcontext():
+            if target.exists():
+                rows, how = source.kept(target), "already there"
+            elif copy_from is not None:
+                rows, how = _copy(source, copy_from, target), f"copied from {copy_from}"
+            else:
+                rows = fetch(f"{base_url}/{source.path}", target, source.verify)
+                how = "downloaded"
         print(f"{target}: {rows:,} rows, verified ({how})")
 
 
