@@ -10,8 +10,8 @@ from denselora.evaluation.options import Evaluate
 @entry_point("evaluate", Evaluate)
 def main(cfg: DictConfig) -> None:
     from denselora.errors import UserError
+    from denselora.evaluation.run import evaluate
     from denselora.evaluation.show import print_counts
-    from denselora.evaluation.suite import evaluate
     from denselora.results.tables import print_table
 
     records, failures = evaluate(cfg, list(HydraConfig.get().overrides.task))

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 
 # what is slow to import, in the server that all processes fork from, scripts of reproduce.py too
-PRELOADED = ["denselora.evaluation.suite", "denselora.training.run", "tests.tiny"]
+PRELOADED = ["denselora.evaluation.run", "denselora.training.run", "tests.tiny"]
 
 
 def run_processes(worker: Callable, count: int, *args) -> None:

@@ -35,9 +35,9 @@ def test_an_error_that_is_nobodys_mistake_keeps_its_traceback():
 def test_ctrl_c_in_an_evaluation_keeps_what_is_answered(
     script, model_folder, data_folder, tmp_path, monkeypatch
 ):
-    from denselora.evaluation import suite
+    from denselora.evaluation import run
 
-    real = suite.answer_rows
+    real = run.answer_rows
 
     def interrupted(scoring, *args):
         if scoring.benchmark.name == "piqa":
@@ -49,7 +49,7 @@ def test_ctrl_c_in_an_evaluation_keeps_what_is_answered(
         "tasks=[boolq,piqa]", "limit=2", "scoring=choice", f"output_dir={tmp_path / 'out'}",
     ]  # fmt: skip
     with monkeypatch.context() as patch:
-        patch.setattr(suite, "answer_rows", interrupted)
+        patch.setattr(run, "answer_rows", interrupted)
         code, _, err = script(*call)
     assert code == 130 and "Traceback" not in err and "run the same command again" in err
     kept = (tmp_path / "out/boolq.jsonl").stat().st_mtime_ns

@@ -56,9 +56,11 @@ class Data:
 
 @options(config=ConfigDict(extra="ignore"))
 class Adapter:
-    """configs/adapter: what the methods have in common. A file may have more, for its own `peft`,
-    the call that makes PEFT's config, which checks them. Without a default here are those that
-    every file has; a method may do without the others, but not set them to null.
+    """configs/adapter: the options that several methods have.
+
+    A file may have more; they go to PEFT by its `peft`, the call that makes PEFT's config, and PEFT
+    checks them. Those without a default here are in every file. The others may be left out, but not
+    set to null.
     """
 
     name: Name

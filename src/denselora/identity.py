@@ -1,4 +1,7 @@
-"""When two training runs are the same: their resolved configs, but for where and how they run."""
+"""Run ids, and when two training runs are the same: by their resolved configs, without PLACE.
+
+An option that is added later must be entered in LATER, or all earlier ids change.
+"""
 
 import hashlib
 import json
@@ -16,7 +19,7 @@ SEEDS = ("seed", "seed_init", "seed_data")
 NAMED = ("model", "adapter", "data", "protocol")
 # bytes of a run id, to which an evaluation adds up to 40; 255 is what a file's name may have
 LONGEST = 200
-# options of a group that came later, with what runs before them did: no part of a run at that value
+# options of a group that came later, with the value at which a run is as before: no part of it then
 LATER = {
     ("trainer", "fused"): "auto",
     ("trainer", "cuda_graphs"): "auto",

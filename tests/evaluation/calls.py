@@ -6,7 +6,7 @@ from pathlib import Path
 from datasets import Dataset
 
 from denselora.configs import composed
-from denselora.evaluation import suite
+from denselora.evaluation import run
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.evaluation_folder import EvaluationFolder
 from denselora.evaluation.options import Evaluate
@@ -21,7 +21,7 @@ BOOLQ = benchmark("boolq")
 def evaluate(*overrides) -> tuple[list[Record], list[str]]:
     """What scripts/evaluate.py does with these options."""
     options = [str(override) for override in overrides]
-    return suite.evaluate(accepted(composed("evaluate", options), Evaluate), options)
+    return run.evaluate(accepted(composed("evaluate", options), Evaluate), options)
 
 
 def answer_boolq(

@@ -7,7 +7,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from denselora.errors import UserError
-from denselora.evaluation import suite
+from denselora.evaluation import run
 from denselora.training.run import train
 from tests.evaluation.calls import evaluate
 from tests.tiny import write_model
@@ -29,7 +29,7 @@ from tests.training.inputs import train_config, write_inputs
 def test_what_no_record_could_hold_is_refused_before_the_base_is_read(
     base_folder, rows_folder, tmp_path, monkeypatch, options, message
 ):
-    monkeypatch.setattr(suite, "Base", None)
+    monkeypatch.setattr(run, "Base", None)
     where = [f"model.path={base_folder}", "data=local", f"data.path={rows_folder}", "tasks=[boolq]"]
     with pytest.raises(UserError, match=message):
         evaluate(*where, f"output_dir={tmp_path}/out", *options)

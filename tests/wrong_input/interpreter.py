@@ -61,7 +61,7 @@ def _serve() -> None:
 
     import denselora.entry_point
     import denselora.evaluation.ask
-    import denselora.evaluation.suite
+    import denselora.evaluation.run
     import denselora.reproduce.announce
     import denselora.results.report.page
     import denselora.training.run  # noqa: F401

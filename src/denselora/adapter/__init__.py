@@ -1,4 +1,4 @@
-"""The method: configuration, layer and tuner, registered with PEFT as type DENSELORA."""
+"""DenseLoRA itself: config, layer and tuner, registered with PEFT as type DENSELORA."""
 
 from peft.utils import register_peft_method
 

@@ -1,0 +1,1 @@
+"""Training and test rows: fetched, read, tokenised, ordered, audited."""

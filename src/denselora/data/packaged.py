@@ -53,7 +53,7 @@ def prepare_tests(data_dir: Path, *, copy_from: Path | None = None) -> None:
     """
     missing = []
     targets = {source.target: source for source in published("commonsense")}
-    for benchmark in (one for one in COMMONSENSE if one.blob):
+    for benchmark in (one for one in COMMONSENSE if one.is_published):
         source = targets[str(benchmark.test_file(Path("commonsense")))]
         file = data_dir / source.target
         if file.exists():

@@ -57,7 +57,7 @@ def rebuild(
         hub = benchmark.hub
         test = _rows(benchmark, hub.configs[:1], hub.test, mirror)
         differences[file] = _write_and_compare(file, test, data_dir)
-        if benchmark.blob:
+        if benchmark.is_published:
             training += _rows(benchmark, hub.configs, "train", mirror)
     differences[TRAINING_FILE] = _write_and_compare(TRAINING_FILE, training, data_dir)
     differing = {file: rows for file, rows in differences.items() if rows}

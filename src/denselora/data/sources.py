@@ -94,7 +94,7 @@ def published(suite: str) -> tuple[SourceFile, ...]:
             rows=one.test_rows,
         )
         for one in SUITES[suite]
-        if one.blob
+        if one.is_published
     )
 
 

@@ -1,0 +1,1 @@
+"""Scoring of adapters and bases. `evaluate` in run.py leads through it."""

@@ -1,7 +1,6 @@
-"""What a call of reproduce.py will run, printed before it starts; the tables when it has ended."""
+"""Before the first run of reproduce.py: checks, and the plan. After the last: the tables."""
 
 import json
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,18 @@ from denselora.evaluation.neutral_text import find_text
 from denselora.evaluation.scoring import scoring_kind
 from denselora.files import check_writable
 from denselora.models import check_access
-from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate
+from denselora.reproduce.estimate import assumptions, estimate
 from denselora.reproduce.grid import add_to_grids, learning_rate_ratio
-from denselora.reproduce.point import OVER, Point
+from denselora.reproduce.plan import print_plan
+from denselora.reproduce.point import Point
 from denselora.reproduce.points import check_sweeps, every_point, point_of
 from denselora.reproduce.script import run_script
-from denselora.reproduce.states import STATES, note_plan
-from denselora.results.published import PUBLISHED, Published, read_published
+from denselora.reproduce.states import note_plan
 from denselora.results.record import read_records
 from denselora.results.tables import MISSING, print_table, print_wide
 from denselora.tasks import benchmarks
 from denselora.training.run_folder import RunFolder
-from denselora.typeset import one_line, terminal
+from denselora.typeset import one_line
 
 
 class Announce(Callback):
@@ -57,7 +56,7 @@ class Announce(Callback):
                 run_script("prepare_data.py", suite)
             _check_evaluations(evaluated)
             planned = [(point, estimate(point, config.gpu)) for point in points]
-            _print_plan(planned, config)
+            print_plan(planned, config.gpu)
             for point in points if _lists_runs(config) else []:
                 note_plan(point.folder, point.options)
 
@@ -132,57 +131,3 @@ def _fetched(point: Point) -> str | None:
     """The suite that scripts/prepare_data.py puts where the data is looked for, if it does."""
     data = point.config["data"]
     return data["suite"] if Path(data["path"]) == Path("data") / data["suite"] else None
-
-
-def _print_plan(planned: Sequence[tuple[Point, Estimate]], config: DictConfig) -> None:
-    published = read_published(PUBLISHED)
-    table = Table("State", "Run", "Trainable", "%", "published %", "Hours", "GiB")
-    for column in table.columns[2:]:
-        column.justify = "right"
-    common = (
-        set.intersection(*(set(point.options) for point, _ in planned)) if planned[1:] else set()
-    )
-    hours, most = 0.0, 0.0
-    for point, expected in planned:
-        over = point.state in OVER
-        left = 0 if over else expected.hours_left(point.state)
-        hours += left
-        most = max(most, 0 if over else expected.memory_gib)
-        table.add_row(
-            point.state,
-            one_line(" ".join(option for option in point.options if option not in common)),
-            f"{expected.method['trainable']:,}",
-            f"{expected.method['trainable_percent']:.4f}",
-            _published_percent(point, expected, published),
-            MISSING if over else f"{left:.2f}",
-            MISSING if over else f"{expected.memory_gib:.1f}",
-            style="dim" if over else None,
-        )
-    console = terminal()
-    console.width = max(console.width, 160)
-    if common:
-        first = planned[0][0].options
-        console.print("All:", *(option for option in first if option in common), highlight=False)
-    console.print(table)
-    counts = Counter(point.state for point, _ in planned)
-    states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-    console.print(
-        f"{len(planned)} runs: {states}. Left: about {hours:.1f} hours, at most {most:.1f} GiB. "
-        + assumptions(config.gpu),
-        highlight=False,
-    )
-    if most > GPUS[config.gpu][1]:
-        console.print(
-            f"More than one {config.gpu} holds: a pass then halves its rows as memory runs out; "
-            "trainer.gradient_checkpointing=true needs less",
-            highlight=False,
-        )
-
-
-def _published_percent(point: Point, expected: Estimate, published: Published) -> str:
-    config, method = point.config, expected.method
-    for row in getattr(published, config["data"]["suite"]).rows:
-        same = (row.model, row.method) == (config["model"]["label"], method["label"])
-        if same and row.params_pct is not None and row.r in (None, method["r"]):
-            return f"{row.params_pct:g}"
-    return MISSING

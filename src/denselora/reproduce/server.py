@@ -7,7 +7,7 @@ the server nobody would learn how they ended.
 import signal
 
 import denselora.entry_point
-import denselora.evaluation.suite
+import denselora.evaluation.run
 import denselora.training.run  # noqa: F401
 from denselora.reproduce.script import SIGNALS
 

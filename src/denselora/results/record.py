@@ -31,7 +31,8 @@ COLUMNS = {
 }
 # suite -> what it had before records said so: LLM-Adapters' benchmarks
 FIRST = {
-    suite: [one.name for one in benchmarks if one.blob] for suite, benchmarks in SUITES.items()
+    suite: [one.name for one in benchmarks if one.is_published]
+    for suite, benchmarks in SUITES.items()
 }
 
 # a record's file, in an evaluation's folder and in a published run's

@@ -41,6 +41,11 @@ class Benchmark:
     hub: Hub | None = None
     note: str = ""
 
+    @property
+    def is_published(self) -> bool:
+        """Whether LLM-Adapters has its test set; another is scored where the data folder has it."""
+        return self.blob is not None
+
     def test_file(self, folder: Path) -> Path:
         """Its test set in a data folder in the LLM-Adapters layout."""
         return folder / self.name / "test.json"

@@ -26,7 +26,7 @@ def benchmarks(names: str | Sequence[str] | None, suite: str, folder: Path) -> l
     Raises UserError for an unknown name.
     """
     if names in (None, "all"):
-        return [one for one in SUITES[suite] if one.blob or one.test_file(folder).is_file()]
+        return [one for one in SUITES[suite] if one.is_published or one.test_file(folder).is_file()]
     names = [names] if isinstance(names, str) else list(names)
     if not names:
         raise UserError("tasks: the list is empty; name benchmarks or leave it as all")

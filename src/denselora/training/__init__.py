@@ -1,0 +1,1 @@
+"""One training. `train` in run.py leads through it."""

@@ -34,7 +34,7 @@ class Outcome:
     progress: Progress
 
     def finished(self, write_weights: Callable[[Path], None], checkpoint_step: int) -> None:
-        """Make the adapter folder and print the summary.
+        """Make the adapter folder from a checkpoint's weights and print the summary.
 
         checkpoint_step: the step that the weights are of.
         """

@@ -74,9 +74,10 @@ class Plan:
             processes=processes,
         )
 
-    def check(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> nn.Module:
-        """The `empty_model` of the run. Raises UserError for a base, method, quantisation and rows
-        that can't work together.
+    def checked_model(self, tokenizer: PreTrainedTokenizerBase, device: torch.device) -> nn.Module:
+        """The model of the run without weights, as `empty_model` makes it.
+
+        Raises UserError for a base, method, quantisation and rows that can't work together.
         """
         quantization, method = self.job.config["quantization"], self.job.adapter.name
         base = read_config(self.job.config["model"]["path"])

@@ -90,7 +90,7 @@ def train(cfg: DictConfig) -> Path | None:
         tokenizer = load_tokenizer(job.config["model"]["path"])
         with accelerator.main_process_first():
             plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
-        empty = plan.check(tokenizer, accelerator.device)
+        empty = plan.checked_model(tokenizer, accelerator.device)
         if dry_run:
             if accelerator.is_main_process:
                 print_dry_run(plan, empty, dtype)

@@ -9,7 +9,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
 from denselora.errors import UserError
-from denselora.evaluation import recording, suite
+from denselora.evaluation import recording, run
 from denselora.evaluation.recount import compare, recount_folder
 from denselora.lock import LOCK, locked
 from denselora.results.record import read_record
@@ -150,14 +150,14 @@ def test_an_evaluation_that_another_process_writes_is_refused_until_that_ends(wh
 
 
 def test_a_failing_benchmark_does_not_lose_the_others(where, tmp_path, monkeypatch):
-    answer_rows = suite.answer_rows
+    answer_rows = run.answer_rows
 
     def broken(scoring, *rest):
         if scoring.benchmark.name == "piqa":
             raise RuntimeError("shapes do not match\nsecond line")
         answer_rows(scoring, *rest)
 
-    monkeypatch.setattr(suite, "answer_rows", broken)
+    monkeypatch.setattr(run, "answer_rows", broken)
     (record,), (failure,) = evaluate(*where)
     assert "piqa failed: RuntimeError: shapes do not match" in failure and "\n" not in failure
     assert set(record.benchmarks) == {"boolq", "ARC-Easy"} and record.status == "partial"
