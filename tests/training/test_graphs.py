@@ -1,8 +1,11 @@
 """Recorded passes: the same gradients as without. Recording itself needs a GPU."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.torch_version import TorchVersion
 
 from denselora.errors import UserError
 from denselora.training.attention import Rows as Layout
@@ -115,7 +118,58 @@ def test_recording_draws_none_of_the_runs_random_numbers(unrecorded):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 def test_without_a_gpu_nothing_is_recorded():
-    assert against_graphs(Accelerator(cpu=True), torch.bfloat16) == "needs a GPU"
+    assert against_graphs(Accelerator(cpu=True), torch.bfloat16, {}) == "needs a GPU"
+
+
+@pytest.mark.parametrize(
+    ("quantization", "adapter", "why"),
+    [
+        (None, "lora", None),
+        ("nf4", "denselora", None),
+        ("int8", "lora", "outliers"),
+        (None, "psoft", "solves"),
+    ],
+)
+def test_a_pass_that_waits_for_the_gpu_is_not_recorded(monkeypatch, quantization, adapter, why):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    accelerator = SimpleNamespace(device=torch.device("cuda"), num_processes=1)
+    config = {"quantization": quantization, "adapter": {"name": adapter}}
+    against = against_graphs(accelerator, torch.bfloat16, config)
+    assert against is None if why is None else why in against
+
+
+@pytest.mark.parametrize(("torchs", "goes_on"), [("2.11.0", False), ("2.13.0", True)])
+def test_a_failed_recording_ends_a_run_that_torch_could_not_go_on_with(
+    unrecorded, monkeypatch, torchs, goes_on
+):
+    def capture(self, given):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(GraphedBlocks, "_capture", capture)
+    monkeypatch.setattr(torch, "__version__", TorchVersion(torchs))
+    if goes_on:
+        assert step(True, must=False)[0] == step(False)[0]
+        return
+    with pytest.raises(UserError, match=r"2\.11\.0 can't go on; set trainer\.cuda_graphs=false"):
+        step(True, must=False)
+
+
+def test_a_replay_that_gives_nan_is_not_used(unrecorded, monkeypatch, capsys):
+    capture = GraphedBlocks._capture
+
+    def wrong(self, given):
+        run = capture(self, given)
+
+        def nan(*tensors):
+            found = run(*tensors)
+            found.register_hook(lambda gradient: gradient * float("nan"))
+            return found
+
+        return nan
+
+    monkeypatch.setattr(GraphedBlocks, "_capture", wrong)
+    step(True, must=False)
+    assert "differs when it is replayed, by nan" in capsys.readouterr().out
 
 
 @gpu[0]

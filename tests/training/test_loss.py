@@ -165,3 +165,13 @@ def test_passes_are_few_even_and_as_many_for_each_process():
     assert len(spread(lengths, 17, processes=2)) == 4
     assert sorted(map(len, spread([300, *[20] * 15], 256))) == [1, 7, 8]
     assert sorted(spread(lengths, 1)) == [[0], [1], [2], [3], [4], [5]]
+
+
+def test_losses_are_added_up_in_fp32_under_autocast():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2000, 64) * 8, torch.randint(0, 64, (2000,))
+    weights = torch.rand(2000) / 2000
+    expected = loss_module._weighted(logits, labels, weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss_module._weighted(logits, labels, weights)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)

@@ -30,6 +30,7 @@ from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring, scoring_kind
 from denselora.evaluation.subjects import Subject, choose_subjects
 from denselora.models import precision, read_config
+from denselora.out_of_memory import is_out_of_memory
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.publish import check_kind, check_place
@@ -113,6 +114,11 @@ def _evaluate(
                         failed = _answer(subject, scorings, tests, config["batch_tokens"], bar)
             except UserError as error:
                 failures.append(str(error))
+                continue
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                failures.append(f"{subject.run}: out of memory ({first_line(error)})")
                 continue
             failures += failed
             if process.is_main_process:

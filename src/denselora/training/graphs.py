@@ -9,10 +9,10 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils.memory import should_reduce_batch_size
 from peft import PeftModel
 from torch import nn
 from tqdm import tqdm
@@ -20,6 +20,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from denselora.data.dataset import Batch
 from denselora.errors import UserError, first_line
+from denselora.out_of_memory import is_out_of_memory
 from denselora.training.attention import Rows, arguments
 from denselora.training.compiled import SIZES
 
@@ -27,14 +28,21 @@ from denselora.training.compiled import SIZES
 ROUNDING = 0.05
 
 
-def against_graphs(accelerator: Accelerator, dtype: torch.dtype) -> str | None:
-    """Why passes can't be recorded here: no GPU, fp32, several processes."""
+def against_graphs(
+    accelerator: Accelerator, dtype: torch.dtype, config: dict[str, Any]
+) -> str | None:
+    """Why passes can't be recorded here: no GPU, fp32, several processes, a pass that waits for
+    what the GPU has found. config: the run's, resolved."""
     if accelerator.device.type != "cuda":
         return "needs a GPU"
     if dtype == torch.float32 or torch.cuda.get_device_capability() < (8, 0):
         return "needs a base in half precision on a GPU with flash attention"
     if accelerator.num_processes > 1:
         return "not for several processes"
+    if config["quantization"] == "int8":
+        return "bitsandbytes looks for outliers in every pass of quantization=int8"
+    if config["adapter"]["name"] == "psoft":
+        return "adapter=psoft solves an equation in every pass, and looks whether it could"
     return None
 
 
@@ -81,7 +89,7 @@ class GraphedBlocks:
         try:
             yield
         except RuntimeError as error:
-            if should_reduce_batch_size(error):
+            if is_out_of_memory(error):
                 self._graphs.clear()
                 self._pool = torch.cuda.graph_pool_handle()  # the old one ends with its graphs
             raise
@@ -100,15 +108,21 @@ class GraphedBlocks:
 
     def _record(self, given: tuple[torch.Tensor, ...], rows: Rows) -> bool:
         """Record a size and compare it with the blocks themselves; whether it is to be used."""
-        tokens = given[1].shape[1]
+        tokens, graph = given[1].shape[1], None
         try:
             computed = self._result(self._blocks(rows), given)
             graph = self._capture(given)  # after which no memory of the computation is held
             off_by = _off_by(self._result(graph, given), computed)
         except RuntimeError as error:
-            if self._must and should_reduce_batch_size(error):
+            if self._must and is_out_of_memory(error):
                 raise
             why = f"can't be recorded ({first_line(error)})"
+            # until then a generator and the allocator go on as if the recording did
+            if torch.__version__ < "2.13" and not is_out_of_memory(error):
+                raise UserError(
+                    f"a pass of {tokens} tokens {why}, after which torch {torch.__version__} can't "
+                    "go on; set trainer.cuda_graphs=false"
+                ) from None
         else:
             self._graphs[tokens] = graph
             if off_by <= ROUNDING:
@@ -121,6 +135,7 @@ class GraphedBlocks:
         tqdm.write(f"a pass of {tokens} tokens {why}: going on without CUDA graphs")
         self._given_up = True
         self._graphs.clear()
+        del graph
         gc.collect()  # a recorded graph holds itself, and its memory
         return False
 
@@ -166,9 +181,9 @@ class GraphedBlocks:
 
 
 def _off_by(found, expected) -> float:
-    """The larger ‖found - expected‖ / ‖expected‖ of the two."""
+    """The larger ‖found - expected‖ / ‖expected‖ of the two, NaN if one is."""
     pairs = zip(found, expected, strict=True)
-    return max(float((one - other).norm() / other.norm()) for one, other in pairs)
+    return float(torch.stack([(one - other).norm() / other.norm() for one, other in pairs]).max())
 
 
 class _Blocks(nn.Module):

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from torch import nn
 from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
 from denselora.data.dataset import Batch
 from denselora.errors import UserError
+from denselora.out_of_memory import is_out_of_memory
 from denselora.training.batches import Batches, GlobalBatch
 from denselora.training.compiled import CompiledBlocks
 from denselora.training.graphs import GraphedBlocks
@@ -154,7 +154,7 @@ class Loop:
             try:
                 return self._accumulate(batch.passes), batch
             except RuntimeError as error:
-                if not should_reduce_batch_size(error):
+                if not is_out_of_memory(error):
                     raise
                 largest = max(batch.passes, key=lambda one: one.tokens)
                 if len(largest.lengths) == 1 or accelerator.num_processes > 1:

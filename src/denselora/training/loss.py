@@ -126,4 +126,5 @@ class PiecewiseLoss(torch.autograd.Function):
 
 
 def _weighted(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    return F.cross_entropy(logits.float(), labels, reduction="none") @ weights
+    losses = F.cross_entropy(logits.float(), labels, reduction="none")
+    return torch.dot(losses, weights)  # @ would be in half precision under autocast

@@ -97,7 +97,7 @@ def train(cfg: DictConfig) -> Path | None:
             return None
         if settings.compile:
             check_compiler(accelerator)
-        against = against_graphs(accelerator, dtype)
+        against = against_graphs(accelerator, dtype, job.config)
         if settings.cuda_graphs is True and against:
             raise UserError(f"trainer.cuda_graphs=true: {against}; set it to false")
 
@@ -141,7 +141,7 @@ def _fine_tune(
     blocks = None
     if settings.compile:
         blocks = CompiledBlocks(model, settings.pass_tokens)
-    elif settings.records_graphs and apart and not against_graphs(accelerator, dtype):
+    elif settings.records_graphs and apart and not against_graphs(accelerator, dtype, job.config):
         blocks = GraphedBlocks(
             model,
             settings.pass_tokens,

@@ -53,6 +53,25 @@ def test_a_right_operator_is_used_without_a_word(calls, mode):
     assert calls.count("fused") == 10
 
 
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_an_operator_is_proved_within_a_checkpointed_block(calls, use_reentrant):
+    model = adapted_llama().train()
+    model.enable_input_require_grads()
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*fused operator")
+        run(model)
+    assert calls.count("fused") == 20  # forward, and again for backward
+
+
+def test_a_proof_holds_for_one_setting_of_tf32(calls, monkeypatch):
+    run(adapted_llama())
+    proofs = len(choice._found)
+    monkeypatch.setattr(operator, "is_tf32_allowed", lambda: True)
+    run(adapted_llama())
+    assert len(choice._found) == 2 * proofs
+
+
 def test_never_trains_what_stands_in_layer_py(calls):
     with use_fused("never"):
         run(adapted_llama())

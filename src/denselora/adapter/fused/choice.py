@@ -87,7 +87,7 @@ def is_chosen(x: Tensor, E: Tensor, activations: tuple[str, str], dropouts, plai
 def _prove(device, dtype, weights, r, activations, dropouts, plain) -> str:
     """What is wrong with the operator here, or nothing; a warning the first time."""
     rank = max(16, 2 ** math.ceil(math.log2(r))) if device != "cpu" else 0
-    key = (device, dtype, weights, rank, activations, plain)
+    key = (device, dtype, weights, rank, activations, operator.is_tf32_allowed(), plain)
     if key not in _found:
         try:
             _found[key] = _difference(device, dtype, weights, r, activations, dropouts, plain)
@@ -107,7 +107,10 @@ def _difference(device, dtype, weights, r, activations, dropouts, plain) -> str:
     """The first tensor that differs by more than rounding, in words, or nothing."""
     given = operands(r, dtype, weights, device)
     for seed in (None, torch.tensor(2**62 + 2**31 + 5, device=device)):
-        for name, off in differences(given, seed, activations, dropouts, plain).items():
+        # in a checkpointed block its own tensors are saved as anywhere, not to be computed again
+        with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
+            found = differences(given, seed, activations, dropouts, plain)
+        for name, off in found.items():
             if not off <= rounding(name, dtype, weights, activations):
                 what = "the sum" if name == "sum" else f"the gradient of {name}"
                 return f"{what} is off by {off:.1e} {'without' if seed is None else 'with'} dropout"
@@ -119,7 +122,11 @@ def rounding(
 ) -> float:
     """How far a tensor of `differences` may be off under a base of this dtype."""
     of_base, of_products = ROUNDING[dtype]
-    if dtype.itemsize == 2 and "relu" in activations and name not in ("sum", "y"):
+    is_rounded = dtype.itemsize == 2
+    if dtype == torch.float32 and operator.is_tf32_allowed():
+        of_base = of_products = ROUNDING[torch.bfloat16][1]
+        is_rounded = True
+    if is_rounded and "relu" in activations and name not in ("sum", "y"):
         return JUMP
     return of_base if name in ("sum", "y", "x") else max(of_products, ROUNDING[weights][0])
 

@@ -19,6 +19,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from denselora.adapter.fused.operator import is_tf32_allowed
+
 ACTIVATION = {"identity": 0, "gelu": 1, "silu": 2, "relu": 3}
 PROGRAMS = 256  # a kernel's work is divided into about so many, for a GPU of a hundred processors
 SLABS = 8  # parts that the tokens are summed in
@@ -152,7 +154,7 @@ def _divide(width: int, tile: int, parts: int) -> int:
 
 def _is_exact(base: Tensor) -> bool:
     """Whether products need all of fp32's digits; a base in half precision has fewer than TF32."""
-    return base.dtype.itemsize == 4 and torch.backends.cuda.matmul.fp32_precision != "tf32"
+    return base.dtype.itemsize == 4 and not is_tf32_allowed()
 
 
 @functools.cache

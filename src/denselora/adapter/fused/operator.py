@@ -34,6 +34,11 @@ def is_supported(x: Tensor, r: int) -> bool:
     return on_gpu or x.device.type in ("cpu", "meta")
 
 
+def is_tf32_allowed() -> bool:
+    """Whether the user lets torch round fp32 products to TF32 on a GPU."""
+    return torch.backends.cuda.matmul.fp32_precision == "tf32"
+
+
 @functools.cache
 def _has_triton() -> bool:
     return importlib.util.find_spec("triton") is not None

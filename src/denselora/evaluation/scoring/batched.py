@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
 from datasets import Dataset
 
 from denselora.errors import UserError
 from denselora.evaluation.context import Head, compute_head, shared_head
 from denselora.evaluation.scoring.scoring import Prediction, Scoring
 from denselora.evaluation.share import share
+from denselora.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class BatchedScoring(Scoring):
             try:
                 answers = self.answer(head, batch)
             except (RuntimeError, MemoryError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 answers = None
             except UserError as error:
@@ -118,8 +118,3 @@ class Batches:
         self.waiting = batch + self.waiting
         self.tokens = (len(batch[0].ids) + self.room) * (len(batch) // 2)
         print(f"{reason}; batches have at most {self.tokens} tokens from here on", flush=True)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or should_reduce_batch_size(error)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
@@ -44,7 +45,8 @@ def choice(place: Place) -> Iterator[Finding]:
             ]
             for asked in (there, here)
         )
-        off = max(abs(a[w] - b[w]) for a, b in zip(found, theirs, strict=True) for w in a)
+        apart = [abs(a[w] - b[w]) for a, b in zip(found, theirs, strict=True) for w in a]
+        off = float(np.max(apart))  # NaN if one is
         # each is rounded to four digits
         yield Finding(f"{task}: furthest apart, nats", f"{off:.1e}", "at most 2e-4", off < 2.01e-4)
 

@@ -118,7 +118,7 @@ def _compare(
     given = _operands(place, dtype, r, tokens, FEATURES)
     off = differences(given, seed, activations, P, denselora_delta)
     limits = {name: rounding(name, dtype, torch.float32, activations) for name in off}
-    name = max(off, key=lambda name: off[name] / limits[name])
+    name = max(off, key=lambda name: (math.isnan(off[name]), off[name] / limits[name]))
     limit = limits[name]
     what = f"{str(dtype).removeprefix('torch.')}, {what}"
     value = f"{off[name]:.1e} ({name})"
