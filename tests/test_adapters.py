@@ -34,8 +34,8 @@ def test_its_record_is_of_these_weights_and_has_all_rows(adapter, record):
 
 
 def test_its_card_has_the_record_s_numbers(adapter, record):
-    card = (adapter / "README.md").read_text()
-    assert card == model_card(read_trained(adapter), results_of(record))
+    card, trained = (adapter / "README.md").read_text(), read_trained(adapter)
+    assert card == model_card(trained, results_of(record, trained))
 
 
 def test_it_gives_the_record_s_answers(adapter, record, script, monkeypatch, tmp_path):

@@ -110,6 +110,12 @@ def test_a_limit_is_one_of_documents_too(text):
     assert text(TEXT, limit=2).hash != text(TEXT).hash
 
 
+@pytest.mark.parametrize("blank", ["\n\n", "\r\n\r\n", "\n \n", "\n\n\n", " \n \t\n "])
+def test_documents_are_what_lies_between_blank_lines(text, blank):
+    documents = text(blank.join(["the cat runs", "a dog\nsleeps", "it is late"])).documents
+    assert documents == [[("", part)] for part in ("the cat runs", "a dog\nsleeps", "it is late")]
+
+
 def test_a_data_folder_without_a_neutral_text_has_none(tmp_path):
     config = {"neutral_text": None, "data": {"path": tmp_path}, "limit": None}
     assert find_text(config) is None

@@ -107,7 +107,34 @@ def test_a_record_of_another_base_or_protocol_is_not_replaced(where, base_folder
         evaluate(*where, *once, place, f"{option}={other}")
     assert file.read_bytes() == before and not (tmp_path / "other").exists()
     (again,), _ = evaluate(*where, *once, place)
-    assert again.run_id == record.run_id and file.read_bytes() != before
+    assert again.run_id == record.run_id
+
+
+def test_benchmarks_that_were_scored_before_stay_in_the_record(where, tmp_path):
+    place = ("adapter=none", "limit=4", f"record_dir={tmp_path / 'runs'}")
+    (both,), _ = evaluate(*where, *place, "tasks=[piqa,boolq]")
+    (again,), _ = evaluate(*where, *place, "tasks=[boolq]")
+    assert list(again.benchmarks) == list(both.benchmarks) == ["boolq", "piqa"]
+    assert again.benchmarks == both.benchmarks
+    assert again.evaluation.made_of == both.evaluation.made_of
+    (more,), _ = evaluate(*where, *place, "tasks=[ARC-Easy]")
+    assert list(more.benchmarks) == ["boolq", "piqa", "ARC-Easy"]
+    elsewhere = f"output_dir={tmp_path / 'other'}"
+    with pytest.raises(UserError, match="is there, with piqa, ARC-Easy too; name those in tasks"):
+        evaluate(*where, *place, elsewhere, "tasks=[boolq]")
+    with pytest.raises(UserError, match="is there, with data"):
+        evaluate(*where, *place, elsewhere, "data.label=Other")
+
+
+def test_another_adapter_of_the_same_name_does_not_take_its_records_place(
+    where, adapters, tmp_path
+):
+    for place, adapter in zip("ab", adapters, strict=True):
+        shutil.copytree(adapter, tmp_path / place / "adapter")
+    once = ("tasks=[boolq]", "limit=2", f"record_dir={tmp_path / 'runs'}")
+    evaluate(*where, *once, f"adapter_path={tmp_path}/a/adapter", f"output_dir={tmp_path}/1")
+    with pytest.raises(UserError, match="is there, with adapter weights"):
+        evaluate(*where, *once, f"adapter_path={tmp_path}/b/adapter", f"output_dir={tmp_path}/2")
 
 
 def test_several_adapters_on_one_base_score_as_each_alone(where, adapters, tmp_path):

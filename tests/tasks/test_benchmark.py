@@ -66,7 +66,9 @@ def test_whole_words_are_read_up_to_another_section():
         ("the correct answer is true\N{REPLACEMENT CHARACTER}", False),
         ("the correct answer is tru", False),
         ("the correct answer is truest", False),
-        ("no idea ###", True),
+        ("no idea ###", False),
+        ("no idea ### ", True),
+        ("no idea ####", False),
     ],
 )
 def test_whole_words_are_settled_by_a_word_with_its_border(text, expected):

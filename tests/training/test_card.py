@@ -37,10 +37,10 @@ def test_every_method_has_a_card_that_the_hub_reads(adapter, tmp_path, record):
     one = trained(f"adapter={adapter}")
     write_card(tmp_path, one)
     assert metadata_load(tmp_path / "README.md")["pipeline_tag"] == "text-generation"
-    card = ModelCard(model_card(one, results_of(record)))
+    card = ModelCard(model_card(one, results_of(record, one)))
     assert card.data.library_name == ("transformers" if adapter == "full" else "peft")
     assert [one.metric_value for one in card.data.eval_results] == [
-        one.metric_value for one in results_of(record)
+        one.metric_value for one in results_of(record, one)
     ]
     assert "More Information Needed" not in card.text
 
@@ -78,7 +78,7 @@ def test_an_evaluation_puts_its_numbers_into_the_card_and_another_adds_to_them(t
     write_card(tmp_path, one)
     add_results(tmp_path, one, record)
     text = (tmp_path / "README.md").read_text()
-    assert ModelCard(text).data.eval_results == results_of(record)
+    assert ModelCard(text).data.eval_results == results_of(record, one)
     (index,) = yaml.safe_load(text.split("---\n")[1])["model-index"]
     names = [result["dataset"]["name"] for result in index["results"]]
     assert names[0] == "BoolQ (mini)" and names[-1] == "average (mini)"
@@ -92,6 +92,27 @@ def test_an_evaluation_puts_its_numbers_into_the_card_and_another_adds_to_them(t
     lines = (tmp_path / "README.md").read_text().splitlines()
     (line,) = [line for line in lines if "PIQA (mini) |" in line]
     assert len(line.split("|")) == 5
+
+
+def test_results_of_another_protocol_or_data_stand_beside_the_others(tmp_path, record):
+    one = dataclasses.replace(trained(), protocol=record.protocol)
+    write_card(tmp_path, one)
+    add_results(tmp_path, one, record)
+    protocol = dataclasses.replace(record.protocol, name="paper", hash="0123456789ab")
+    data = dataclasses.replace(record.data, name="others", label="others")
+    for other in (
+        dataclasses.replace(record, protocol=protocol),
+        dataclasses.replace(record, data=data),
+    ):
+        add_results(tmp_path, one, other)
+    results = ModelCard((tmp_path / "README.md").read_text()).data.eval_results
+    kinds = {(result.metric_name, result.dataset_type) for result in results}
+    assert kinds == {
+        ("accuracy in percent (generate)", "mini"),
+        ("accuracy in percent (generate, protocol paper 0123456789ab)", "mini"),
+        ("accuracy in percent (generate)", "others"),
+    }
+    assert len(results) == 3 * 9
 
 
 def test_part_of_the_rows_is_no_result(tmp_path):
@@ -112,5 +133,5 @@ def test_a_card_that_somebody_wrote_stays(tmp_path, record, text):
 
 def test_what_a_config_says_is_text_in_the_card(record):
     one = trained("data.label='[x](y) <b>'", "model.label='*b*'")
-    text = model_card(one, results_of(record)).partition("\n---\n")[2]
+    text = model_card(one, results_of(record, one)).partition("\n---\n")[2]
     assert r"[x\](y) \<b>" in text and "# DenseLoRA r=16 on \\*b\\*\n" in text

@@ -56,6 +56,18 @@ def test_an_incomplete_folder_is_no_checkpoint(checkpoints):
     assert checkpoints.latest() == checkpoints.at(10)
 
 
+def test_a_folder_without_its_state_is_set_aside(checkpoints):
+    for step in (11, 12):
+        checkpoints.at(step).mkdir()
+        write(checkpoints.at(step))
+    assert checkpoints.latest() == checkpoints.at(10)
+    checkpoints.save(11, write, {"step": 11})
+    assert read_state(checkpoints.latest()) == {"step": 11}
+    assert {"step-000011", "step-000011.damaged"} < set(names(checkpoints))
+    checkpoints.set_aside_after(checkpoints.at(11))
+    assert "step-000012.damaged" in names(checkpoints) and "step-000012" not in names(checkpoints)
+
+
 def test_weights_are_copied_without_the_state(checkpoints, tmp_path):
     copy_weights(checkpoints.at(10), tmp_path / "adapter")
     assert [path.name for path in (tmp_path / "adapter").iterdir()] == ["weights"]

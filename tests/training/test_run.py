@@ -267,6 +267,8 @@ def test_best_checkpoint_is_the_one_of_least_validation_loss(start, monkeypatch)
     monkeypatch.setattr(Loop, "validate", lambda self: next(losses))
     run = start("trainer.checkpoint=best", "trainer.save_steps=100", "trainer.keep_checkpoints=1")
     assert training(run).checkpoint_step == 4
+    (of_best,) = [row["validation_loss_nats"] for row in metrics(run) if row["step"] == 4]
+    assert training(run).validation_loss_nats == of_best
     best = run / "checkpoints/step-000004/adapter_model.safetensors"
     assert adapter_bytes(run) == best.read_bytes()
 

@@ -11,7 +11,7 @@ from denselora.lock import locked
 from denselora.models import same_base
 from denselora.readers import read_json
 from denselora.results.predictions import read_predictions
-from denselora.results.record import RECORD
+from denselora.results.record import RECORD, Record, read_record
 
 IDENTITY = "evaluation.json"
 SECONDS = "seconds.json"
@@ -39,6 +39,16 @@ class EvaluationFolder:
     @property
     def record_file(self) -> Path:
         return self.path / RECORD
+
+    def record(self) -> Record | None:
+        """The record of earlier calls, whose benchmarks needn't be this one's; None without any."""
+        return read_record(self.record_file) if self.record_file.is_file() else None
+
+    def tests(self) -> dict[str, str]:
+        """The digests of all benchmarks' rows and golds that this or an earlier call has noted."""
+        file = self.path / IDENTITY
+        before = read_identity(file).get("tests", {}) if file.is_file() else {}
+        return before | self.identity.get("tests", {})
 
     def partial(self, benchmark: str) -> Partial:
         """A benchmark's answers while they are being made."""
@@ -101,10 +111,7 @@ class EvaluationFolder:
 
     def begin(self) -> None:
         """Note what it is made with: rows of benchmarks that an earlier call answered, too."""
-        file = self.path / IDENTITY
-        before = read_identity(file) if file.is_file() else {}
-        tests = before.get("tests", {}) | self.identity.get("tests", {})
-        write_json(file, self.identity | {"tests": tests})
+        write_json(self.path / IDENTITY, self.identity | {"tests": self.tests()})
 
     def finish(self, benchmark: str, rows: int) -> None:
         """Merge the processes' answers to a benchmark's rows, and note how long they took.

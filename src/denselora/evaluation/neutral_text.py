@@ -8,6 +8,7 @@ after, in the same pieces.
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,8 @@ def find_text(config: dict[str, Any]) -> Text | None:
 
 
 def _paragraphs(file: Path) -> list[Document]:
-    return [[("", part.strip())] for part in read_text(file, FIX).split("\n\n")]
+    parts = re.split(r"\r?\n[ \t]*\r?\n", read_text(file, FIX))
+    return [[("", part.strip())] for part in parts]
 
 
 def _pairs(file: Path) -> list[Document]:

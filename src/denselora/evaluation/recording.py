@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from torch import nn
 from denselora import provenance
 from denselora.errors import UserError
 from denselora.evaluation.benchmark_rows import BenchmarkRows
+from denselora.evaluation.evaluation_folder import EvaluationFolder
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring import Scoring
 from denselora.evaluation.subjects import Subject
@@ -59,11 +60,11 @@ def record_evaluation(
 ) -> Record | None:
     """Count the predictions of the finished benchmarks, publish the record if `record_dir` is
     given, write it, and put its numbers into the adapter's card; None without any."""
-    results = _results(subject, tests)
+    training, trained = _training(subject), subject.trained
+    data, earlier = _data(config, training), subject.folder.record()
+    results = _results(subject, tests, earlier, data)
     if not results:
         return None
-    training, trained = _training(subject), subject.trained
-    data = _data(config, training)
     decoding = kind.decoding(respondent)
     record = Record(
         schema=1,
@@ -82,7 +83,7 @@ def record_evaluation(
             quantization=config["quantization"],
             decoding=decoding.to_diff_dict() if decoding else {},
             batch_size=None,
-            made_of=_made_of(subject.folder.identity),
+            made_of=_made_of(subject.folder, results),
         ),
         git=Git(**provenance.git_state()),
         packages=provenance.packages(),
@@ -90,7 +91,7 @@ def record_evaluation(
         training=training,
         benchmarks=results,
         average=Average.of(results, data),
-        neutral_text=neutral_text,
+        neutral_text=neutral_text or (earlier.neutral_text if earlier else None),
     )
     file = subject.folder.record_file
     # the record last: what has one is done, published included
@@ -157,9 +158,13 @@ def _is_trained(name: str, prefix: str, config: PeftConfig) -> bool:
     )
 
 
-def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benchmark]:
-    """The figures of each benchmark that is finished."""
-    folder, seconds, results = subject.folder, subject.folder.seconds(), {}
+def _results(
+    subject: Subject, tests: Sequence[BenchmarkRows], earlier: Record | None, data: Data
+) -> dict[str, Benchmark]:
+    """The figures of each benchmark that is finished, those of earlier calls too, in the tables'
+    order."""
+    folder, seconds = subject.folder, subject.folder.seconds()
+    results = dict(earlier.benchmarks) if earlier else {}
     for test in tests:
         name = test.benchmark.name
         predictions = folder.predictions(name)
@@ -172,15 +177,16 @@ def _results(subject: Subject, tests: Sequence[BenchmarkRows]) -> dict[str, Benc
                 rows_hash=rows_hash(predictions),
                 **count(predictions),
             )
-    return results
+    return {name: results[name] for name in data.columns if name in results}
 
 
-def _made_of(identity: dict[str, Any]) -> dict[str, Any]:
+def _made_of(folder: EvaluationFolder, results: Collection[str]) -> dict[str, Any]:
     """Digests of all that an evaluation was made of, short enough for a record."""
+    identity, hashes = folder.identity, folder.tests()
     base = hashlib.sha256(json.dumps(identity["base"], sort_keys=True).encode()).hexdigest()
     digests = {"base": base, **{key: identity[key] for key in ("adapter", "adapter_config")}}
     short = {key: digest and digest[:DIGITS] for key, digest in digests.items()}
-    return short | {"tests": {name: h[:DIGITS] for name, h in identity["tests"].items()}}
+    return short | {"tests": {name: h[:DIGITS] for name, h in hashes.items() if name in results}}
 
 
 def _training(subject: Subject) -> Training | None:

@@ -72,6 +72,16 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
         known = {prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
         predictions = read_predictions(_predictions(record, name), name)
         unseen = [row for row in predictions if row["prompt_hash"] not in known]
+        if kept.n == kept.full_n and known - {row["prompt_hash"] for row in predictions}:
+            raise UserError(
+                f"{folder}: the predictions of {name} are of other rows than {files[name]} has; "
+                f"{overlap} was made for those, give the overlap of the data that was evaluated"
+            )
+        if not unseen:
+            raise UserError(
+                f"{folder}: the training file holds all {len(predictions)} evaluated rows of "
+                f"{name}; evaluate more"
+            )
         results[name] = _counted(kept, count(unseen))
     return results
 

@@ -34,7 +34,7 @@ from denselora.out_of_memory import is_out_of_memory
 from denselora.processes import on_main_process
 from denselora.protocol import Protocol
 from denselora.results.publish import check_kind, check_place
-from denselora.results.record import Record, model_part
+from denselora.results.record import Record, data_part, model_part
 
 
 def evaluate(cfg: DictConfig, overrides: Sequence[str]) -> tuple[list[Record], list[str]]:
@@ -75,7 +75,15 @@ def _evaluate(
         if config["record_dir"]:
             target = Path(config["record_dir"]) / subject.run
             check_place(target, subject.folder.path)
-            check_kind(target, model_part(config), protocol.identity["hash"])
+            earlier = subject.folder.record()
+            check_kind(
+                target,
+                model=model_part(config),
+                protocol=protocol.hash,
+                data=data_part(config),
+                adapter=None if subject.trained else subject.folder.identity["adapter"],
+                benchmarks={*rows, *(earlier.benchmarks if earlier else ())},
+            )
         check_training_files(subject)
         on_main_process(partial(subject.folder.claim, at_end))
 

@@ -2,13 +2,14 @@
 
 import dataclasses
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from denselora.errors import UserError
 from denselora.files import flush, writing
 from denselora.results.metrics import METRICS, read_metrics, write_losses
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
-from denselora.results.record import RECORD, Model, Record, read_record, write_record
+from denselora.results.record import RECORD, Data, Model, Record, read_record, write_record
 
 
 def publish_record(record: Record, folder: str | Path) -> Path:
@@ -46,24 +47,40 @@ def publish_record(record: Record, folder: str | Path) -> Path:
     return target / RECORD
 
 
-def check_kind(target: Path, model: Model, protocol: str) -> None:
-    """Raise UserError for a published run of the same name that another base or protocol gave.
+def check_kind(
+    target: Path,
+    *,
+    model: Model,
+    protocol: str,
+    data: Data,
+    adapter: str | None,
+    benchmarks: Collection[str],
+) -> None:
+    """Raise UserError for a published run of the same name that says something else, or more.
 
-    target: the folder to publish to. protocol: the hash of the evaluation's.
+    target: the folder to publish to. protocol: the hash of the evaluation's. adapter: digest of
+    the weights, where the name doesn't tell them apart. benchmarks: those of the new record.
     """
     if not (target / RECORD).is_file():
         return
     there = read_record(target / RECORD)
-    paths = there.model.path, model.path
-    for option, (was, now), differs in (
-        ("model.path", paths, len({Path(path).resolve() for path in paths}) > 1),
-        ("protocol", (there.protocol.hash, protocol), there.protocol.hash != protocol),
+    weights = (there.evaluation.made_of or {}).get("adapter") if adapter else None
+    for what, was, now in (
+        ("model.path", there.model.path, model.path),
+        ("protocol", there.protocol.hash, protocol),
+        ("data", f"{there.data.name} ({there.data.label})", f"{data.name} ({data.label})"),
+        ("adapter weights", weights, adapter and weights and adapter[: len(weights)]),
     ):
-        if differs:
+        if was != now and not (what == "model.path" and Path(was).resolve() == Path(now).resolve()):
             raise UserError(
-                f"record_dir={target.parent}: {target.name} is there, with {option} {was}, here "
-                f"{now}; give another record_dir, or the model or protocol another name"
+                f"record_dir={target.parent}: {target.name} is there, with {what} {was}, here "
+                f"{now}; give another record_dir, or what differs another name"
             )
+    if lost := [name for name in there.benchmarks if name not in benchmarks]:
+        raise UserError(
+            f"record_dir={target.parent}: {target.name} is there, with {', '.join(lost)} too; name "
+            "those in tasks, give the output_dir that has them, or another record_dir"
+        )
 
 
 def check_place(target: Path, source: Path) -> None:

@@ -182,7 +182,7 @@ class Training:
     train_loss_nats: float | None
     """Last training loss logged; null when it was not finite."""
     validation_loss_nats: float | None
-    """Last validation loss; null without validation rows."""
+    """Last validation loss up to `checkpoint_step`; null without validation rows."""
     metrics_file: str | None
     """Loss curve, relative to the record's folder: JSON Lines, Parquet when published."""
     change_file: str | None = None

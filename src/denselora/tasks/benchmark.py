@@ -100,7 +100,8 @@ class Benchmark:
         """
         if not whole_word or not self.answers:
             return False
-        if SECTION in text:
+        section = SECTION.search(text)
+        if section and section.end() < len(text):  # else a fourth # may follow
             return True
         text = text.rstrip("\N{REPLACEMENT CHARACTER}")  # half a character may become a letter
         found = first_word(text, self.answers, whole_word)

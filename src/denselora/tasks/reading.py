@@ -3,7 +3,9 @@
 import re
 from collections.abc import Sequence
 
-SECTION = "###"  # opens a section of the prompt, and what a model makes up after its answer
+# opens a section of the prompt, and what a model makes up after its answer; in GSM8K's own answers
+# four of these signs come before the number
+SECTION = re.compile(r"(?<!#)###(?!#)")
 RESPONSE = "### Response:"
 
 
@@ -15,7 +17,7 @@ def answered(text: str, whole_word: bool) -> str:
     script.
     """
     if whole_word:
-        return text.split(SECTION, 1)[0].strip()
+        return SECTION.split(text, 1)[0].strip()
     return text.rsplit(RESPONSE, 1)[-1].strip()
 
 

@@ -76,17 +76,22 @@ def add_results(folder: Path, trained: Trained, record: Record) -> None:
         return
     if text != model_card(trained, before):
         return
-    new = results_of(record)
-    kept = [one for one in before if one.metric_name != new[0].metric_name]
+    new = results_of(record, trained)
+    kinds = {(one.metric_name, one.dataset_type, one.dataset_name) for one in new}
+    kept = [
+        one for one in before if (one.metric_name, one.dataset_type, one.dataset_name) not in kinds
+    ]
     write_text(file, model_card(trained, [*kept, *new]))
 
 
-def results_of(record: Record) -> list[EvalResult]:
+def results_of(record: Record, trained: Trained) -> list[EvalResult]:
     """The accuracies of a record with a whole suite as the hub's model-index has them, in percent
     with two digits.
     """
-    quantization = record.evaluation.quantization
+    quantization, protocol = record.evaluation.quantization, record.protocol
     way = record.evaluation.scoring + (f", {quantization} base" if quantization else "")
+    if protocol != trained.protocol:
+        way += f", protocol {protocol.name} {protocol.hash}"
     accuracies = [
         (key, label, record.benchmarks[key].accuracy) for key, label in record.data.columns.items()
     ]

@@ -58,6 +58,8 @@ class Checkpoints:
             torch.save(state, partial / STATE)
             for file in partial.iterdir():
                 flush(file)
+            if target.exists():  # without its state: what was never whole
+                _set_aside(target)
             os.replace(partial, target)
         # torch and safetensors have their own errors for a disk that is full
         except Exception as error:
@@ -98,25 +100,32 @@ class Checkpoints:
         return None, None
 
     def set_aside_after(self, checkpoint: Path) -> None:
-        """Rename the checkpoints after this one, which are damaged, so that none takes them for
-        complete: step-NNNNNN.damaged.
+        """Rename the checkpoints after this one, which are damaged or not whole, so that none is
+        taken for complete or in the way: step-NNNNNN.damaged.
         """
-        for later in self._complete():
+        for later in self._found():
             if _step(later) > _step(checkpoint):
-                aside = later.with_suffix(".damaged")
-                shutil.rmtree(aside, ignore_errors=True)
-                os.replace(later, aside)
+                _set_aside(later)
 
     def latest(self, up_to: int | None = None) -> Path | None:
         """The newest complete checkpoint. up_to: of this step at the latest."""
         complete = self._complete(up_to)
         return complete[-1] if complete else None
 
+    def _found(self) -> list[Path]:
+        found = (path for path in self.path.glob("step-*") if NAME.fullmatch(path.name))
+        return sorted(found, key=_step)
+
     def _complete(self, up_to: int | None = None) -> list[Path]:
-        found = [path for path in self.path.glob("step-*") if NAME.fullmatch(path.name)]
         # exists, not is_file: what stands there instead is for `read_state` to refuse
-        complete = sorted((path for path in found if (path / STATE).exists()), key=_step)
+        complete = [path for path in self._found() if (path / STATE).exists()]
         return [path for path in complete if up_to is None or _step(path) <= up_to]
+
+
+def _set_aside(checkpoint: Path) -> None:
+    aside = checkpoint.with_suffix(".damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.replace(checkpoint, aside)
 
 
 def copy_weights(checkpoint: Path, folder: Path) -> None:

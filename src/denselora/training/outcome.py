@@ -71,7 +71,10 @@ class Outcome:
     ) -> Trained:
         progress, last = self.progress, metrics[-1]
         validation = [
-            row["validation_loss_nats"] for row in metrics if "validation_loss_nats" in row
+            row["validation_loss_nats"]
+            for row in metrics
+            if "validation_loss_nats" in row
+            and (checkpoint_step is None or row["step"] <= checkpoint_step)
         ]
         return Trained(
             run_id=self.job.run_id,

@@ -38,7 +38,9 @@ def test_a_sentence_to_be_ended_stands_without_any_word_around_it(respondent):
     row = hellaswag.row("Running: the dog", ("runs", "a", "b", "c"), 0)
     scoring = Texts(respondent, hellaswag)
     (question,) = scoring.questions(Dataset.from_list([row]))
-    assert question.prompt == "Running: the dog"
+    assert respondent.tokenizer.decode(question.ids).endswith("Running: the dog")
+    # what is kept tells its row as those of the other scorings do
+    assert question.prompt == respondent.protocol.evaluation_prompt(row)
 
 
 def test_what_has_no_texts_or_is_worded_otherwise_is_an_error(respondent):

@@ -44,22 +44,22 @@ class Texts(Choice):
                 parts.append(wording.parts(row["instruction"], words[-1]))
             except ValueError as error:
                 raise UserError(f"scoring={self.name}: {name} row {number} {error}") from None
-        prompts = [wording.plain.format(question=question.strip()) for question, _ in parts]
-        tokenizer = self.respondent.tokenizer
-        asked = tokenizer(prompts)["input_ids"]
+        plain = [wording.plain.format(question=question.strip()) for question, _ in parts]
+        tokenizer, protocol = self.respondent.tokenizer, self.respondent.protocol
+        asked = tokenizer(plain)["input_ids"]
         texts = [[f" {option.strip()}" for option in options] for _, options in parts]
         tails = [tokenizer(each, add_special_tokens=False)["input_ids"] for each in texts]
         return [
             TextQuestion(
                 number=number,
-                prompt=prompts[number],
+                prompt=protocol.evaluation_prompt(rows[number]),  # by which rows are told apart
                 gold=rows[number]["answer"],
                 ids=asked[number],
                 words=words[number],
                 tails=tails[number],
                 sizes=[len(text.encode()) for text in texts[number]],
             )
-            for number in range(len(prompts))
+            for number in range(len(plain))
         ]
 
     def compared(self, question: TextQuestion, nats: Sequence[float]) -> list[float]:
