@@ -48,6 +48,11 @@ def test_recount_leaves_out_test_rows_that_the_training_file_holds(
     assert code == 0, err
     assert f"{len(rows) - 3} of {len(rows)}" in shown
 
+    (data / "train.json").write_text(json.dumps(rows))
+    (data / "overlap.json").write_text(overlap_json(audit(data, read_protocol("paper"))))
+    code, _, err = script("recount", f"folders=[{out}]", f"overlap={data / 'overlap.json'}")
+    assert code == 2 and f"holds all {len(rows)} evaluated rows of boolq" in err
+
 
 def test_recount_of_no_evaluation_is_reported_in_one_line(script, tmp_path):
     code, _, err = script("recount", f"folders=[{tmp_path}]")
