@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tokenizers.processors import TemplateProcessing
 
-from denselora.data.dataset import IGNORED, encode, pack
+from denselora.data.batch import IGNORED, pack
+from denselora.data.dataset import encode
 from denselora.errors import UserError
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol

@@ -1,12 +1,12 @@
-"""Tokenising: labels, cut-off, EOS, cache, padding."""
+"""Tokenising: labels, cut-off, EOS, cache."""
 
 import datasets
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 
-from denselora.data.dataset import IGNORED, cache_key, encode, pack, tokenise
+from denselora.data.batch import IGNORED
+from denselora.data.dataset import cache_key, encode, tokenise
 from denselora.errors import UserError
 from denselora.protocol import Protocol
 from tests.configs import read_protocol
@@ -112,26 +112,6 @@ def test_cache_key_changes_with_content_tokenizer_and_protocol(tokenizer):
         cache_key(rows, tokenizer, read_protocol("paper", cutoff=255)),
     ]
     assert len({key, *others}) == 4
-
-
-def test_rows_of_a_pass_lie_end_to_end():
-    rows = [
-        {"input_ids": [5, 6, 7], "labels": [IGNORED, 6, 7]},
-        {"input_ids": [8, 9, 10, 11], "labels": [IGNORED, IGNORED, 10, 11]},
-    ]
-    batch = pack(rows, weights=[0.5, 0.25])
-    assert batch.input_ids.tolist() == [[5, 6, 7, 8, 9, 10, 11]]
-    assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1, 2, 3]]
-    assert batch.starts.tolist() == [0, 3, 7] and batch.lengths == (3, 4)
-    assert batch.labels.tolist() == [6, 7, 10, 11]
-    assert batch.columns.tolist() == [0, 1, 4, 5]  # the token before each
-    assert batch.weights.tolist() == [0.5, 0.5, 0.25, 0.25]
-    assert batch.weights.dtype == torch.float32 and batch.starts.dtype == torch.int32
-
-
-def test_no_row_predicts_the_first_token_of_the_next():
-    rows = [{"input_ids": [5, 6], "labels": [5, 6]}, {"input_ids": [7, 8], "labels": [7, 8]}]
-    assert pack(rows, weights=[1.0, 1.0]).labels.tolist() == [6, 8]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import torch
 from peft import PeftModel
 
-from denselora.data.dataset import IGNORED
+from denselora.data.batch import IGNORED
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.loss import weighted_loss

@@ -11,7 +11,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
-from denselora.data.dataset import pack
+from denselora.data.batch import pack
 from denselora.training.attention import keep_rows_apart, row_arguments, varlen_attention
 from tests.tiny import TINY, tiny_llama
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from denselora.data.dataset import IGNORED, counted, pack
+from denselora.data.batch import IGNORED, counted, pack
 from denselora.training import loss as loss_module
 from denselora.training.batches import spread
 from denselora.training.loss import frozen_head, row_weights, weighted_loss

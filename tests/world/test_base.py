@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from denselora.data.dataset import IGNORED
+from denselora.data.batch import IGNORED
 from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
 from denselora.world.facts import make_world
 from denselora.world.text import LESSONS, as_text, documents

@@ -2,23 +2,21 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
 import datasets
 import numpy as np
-import torch
 from datasets import Dataset
 from transformers import PreTrainedTokenizerBase
 
 from denselora import protocol as protocol_module
+from denselora.data.batch import IGNORED, counted
 from denselora.errors import UserError
 from denselora.files import check_writable
 from denselora.protocol import Protocol
 from denselora.readers import check_file
 
-IGNORED = -100  # the label that torch's cross-entropy leaves out
 FEATURES = ("input_ids", "labels", "overlong")
 
 
@@ -103,11 +101,6 @@ class TrainingSet:
     def numbers(self) -> list[int]:
         """The rows' numbers, ascending."""
         return sorted(self._place)
-
-
-def counted(row: dict[str, Sequence[int]]) -> int:
-    """Tokens of a row that carry loss: labelled ones with a token before them."""
-    return int((np.asarray(row["labels"])[1:] != IGNORED).sum())
 
 
 def _flat(encoded: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
@@ -197,67 +190,3 @@ def _fingerprint(tokenizer: PreTrainedTokenizerBase) -> bytes:
     content = backend.to_str() if backend else repr(sorted(tokenizer.get_vocab().items()))
     special = (type(tokenizer).__name__, tokenizer.bos_token_id, tokenizer.eos_token_id)
     return repr((special, sha256(content.encode()).hexdigest())).encode()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Rows of one forward pass, end to end without padding.
-
-    input_ids, position_ids: [1, tokens], int64; positions start at 0 in each row.
-    starts: [rows + 1], int32; the column where each row starts, and the end.
-    lengths: tokens of each row.
-    columns: [counted], int64; the columns that predict a token with loss.
-    labels: [counted], int64; the tokens they predict.
-    weights: [counted], fp32; what each one's loss counts for.
-    """
-
-    input_ids: torch.Tensor
-    position_ids: torch.Tensor
-    starts: torch.Tensor
-    lengths: tuple[int, ...]
-    columns: torch.Tensor
-    labels: torch.Tensor
-    weights: torch.Tensor
-
-    @property
-    def tokens(self) -> int:
-        return self.input_ids.shape[1]
-
-    def to(self, device: torch.device) -> "Batch":
-        """The same batch with its tensors on a device."""
-        tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
-        return replace(self, **tensors)
-
-    def padded(self, tokens: int) -> "Batch":
-        """The same batch with a last row of zeros that carries no loss, to so many tokens."""
-        more = tokens - self.tokens
-        if not more:
-            return self
-        zeros = self.input_ids.new_zeros(1, more)
-        return replace(
-            self,
-            input_ids=torch.cat([self.input_ids, zeros], dim=1),
-            position_ids=torch.cat([self.position_ids, zeros], dim=1),
-            starts=torch.cat([self.starts, self.starts.new_tensor([tokens])]),
-            lengths=(*self.lengths, more),
-        )
-
-
-def pack(rows: Sequence[dict[str, Sequence[int]]], weights: Sequence[float]) -> Batch:
-    """The rows as a `Batch`. weights: what each row's summed loss counts for."""
-    lengths = [len(row["input_ids"]) for row in rows]
-    starts = np.cumsum([0, *lengths])
-    labels = np.concatenate([row["labels"] for row in rows], dtype=np.int64)
-    # no token of its row stands before the first to predict it
-    labels[starts[:-1]] = IGNORED
-    counted = np.flatnonzero(labels != IGNORED)
-    ids = np.concatenate([row["input_ids"] for row in rows], dtype=np.int64)
-    return Batch(
-        input_ids=torch.from_numpy(ids)[None],
-        position_ids=torch.from_numpy(np.concatenate([np.arange(n) for n in lengths]))[None],
-        starts=torch.from_numpy(starts.astype(np.int32)),
-        lengths=tuple(lengths),
-        columns=torch.from_numpy(counted - 1),
-        labels=torch.from_numpy(labels[counted]),
-        weights=torch.from_numpy(np.repeat(np.float32(weights), lengths)[counted]),
-    )

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from denselora.adapter import DenseLoraConfig, use_fused
-from denselora.data.dataset import IGNORED
+from denselora.data.batch import IGNORED
 from denselora.speed.clock import now, spread
 from denselora.speed.memory import peak_bytes
 from denselora.training.attention import keep_rows_apart

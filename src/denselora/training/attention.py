@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface, PreTrainedModel
 
-from denselora.data.dataset import Batch, pack
+from denselora.data.batch import Batch, pack
 
 
 class Rows:

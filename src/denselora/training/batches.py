@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from denselora.data.dataset import Batch, TrainingSet, counted, pack
+from denselora.data.batch import Batch, counted, pack
+from denselora.data.dataset import TrainingSet
 from denselora.data.order import Schedule
 from denselora.training.loss import row_weights
 

@@ -11,7 +11,7 @@ from torch._dynamo import config as dynamo
 from torch._dynamo.exc import TorchDynamoException
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from denselora.data.dataset import Batch
+from denselora.data.batch import Batch
 from denselora.errors import UserError, first_line
 
 SIZES = 8  # a pass is padded to a multiple of trainer.pass_tokens / 8

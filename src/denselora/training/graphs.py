@@ -18,7 +18,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from denselora.data.dataset import Batch
+from denselora.data.batch import Batch
 from denselora.errors import UserError, first_line
 from denselora.out_of_memory import is_out_of_memory
 from denselora.training.attention import Rows, arguments

@@ -12,7 +12,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 from tqdm import tqdm
 
-from denselora.data.dataset import Batch
+from denselora.data.batch import Batch
 from denselora.errors import UserError
 from denselora.out_of_memory import is_out_of_memory
 from denselora.training.batches import Batches, GlobalBatch

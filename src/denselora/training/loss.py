@@ -8,7 +8,7 @@ from peft import PeftModel
 from torch import nn
 from torch.nn import functional as F
 
-from denselora.data.dataset import Batch, pack
+from denselora.data.batch import Batch, pack
 from denselora.training.attention import row_arguments
 
 # Logits that exist at once under a frozen head. On a CPU they should stay in its caches; on a GPU

@@ -11,7 +11,8 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from denselora.compatibility import check_base, check_positions, check_quantised
-from denselora.data.dataset import Batch, TrainingSet, pack, tokenise
+from denselora.data.batch import Batch, pack
+from denselora.data.dataset import TrainingSet, tokenise
 from denselora.data.order import Schedule, shuffled
 from denselora.data.subset import subset
 from denselora.errors import UserError

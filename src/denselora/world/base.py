@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import LlamaAttention
 
-from denselora.data.dataset import IGNORED
+from denselora.data.batch import IGNORED
 from denselora.data.order import Schedule
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches

@@ -7,7 +7,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from denselora.data.dataset import pack
+from denselora.data.batch import pack
 from denselora.speed.check.finding import Finding, Place
 from denselora.speed.loop import gradients_off_by, lengths
 from denselora.training.attention import row_arguments, varlen_attention
