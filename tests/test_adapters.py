@@ -4,11 +4,12 @@ from io import BytesIO, TextIOWrapper
 
 import pytest
 
-from denselora.evaluation.adapter_folder import config_hash, weights_hash
+from denselora.evaluation.adapter_folder import config_hash
 from denselora.results.predictions import check_predictions, read_predictions
 from denselora.results.record import read_record
 from denselora.training.card import model_card, results_of
 from denselora.training.run_folder import read_trained
+from denselora.weight_files import weights_hash
 from tests import ROOT
 
 ADAPTERS = ROOT / "adapters"

@@ -34,7 +34,6 @@ def value(argument: str, options: type = Train, several: bool = False) -> Any:
         "[a]",
         "a'b",
         "#1",
-        "~/x",
     ],
 )
 def test_text_is_what_was_typed(typed):

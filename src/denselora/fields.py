@@ -117,6 +117,8 @@ class PathText(Text):
         text = super().read(value)
         if "\0" in text or any(len(os.fsencode(part)) > LONGEST for part in text.split("/")):
             raise ValueError(f"has a name of more than {LONGEST} bytes; give a shorter path")
+        if text.startswith("~"):
+            raise ValueError("only the shell knows what ~ stands for; write $HOME")
         return text
 
 

@@ -102,11 +102,11 @@ def describe(model: nn.Module, adapter: dict[str, Any]) -> dict[str, Any]:
 
 
 def _target_modules(model: nn.Module, adapter: dict[str, Any]) -> list[str] | None:
-    """The names as the config lists them; for all-linear or a regular expression, of the modules
-    that it found in the model.
+    """The names as the config lists them; for all-linear, a regular expression or PEFT's default,
+    of the modules that it found in the model.
     """
     wanted = adapter.get("target_modules")
-    if isinstance(wanted, str):
+    if isinstance(wanted, str) or (wanted is None and hasattr(model, "peft_config")):
         found = model.base_model.targeted_module_names
         return list(dict.fromkeys(name.rpartition(".")[2] for name in found))
     return wanted

@@ -1,5 +1,6 @@
 """Files of weights, checked before a library opens them: what it would say is no help."""
 
+import hashlib
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -32,6 +33,20 @@ def check_weights(folder: Path, fix: str) -> bool:
     for name in pickles:
         read_head(folder / name, fix)
     return bool(found or pickles)
+
+
+def weights_hash(folder: Path) -> str:
+    """sha256 of the weights: what the predictions in a folder were made with.
+
+    folder: with an adapter or a whole model.
+    """
+    bins = (folder / name for name in BINS)
+    files = sorted(folder.glob("*.safetensors")) or [file for file in bins if file.is_file()]
+    digest = hashlib.sha256()
+    for name in files:
+        with name.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def check_safetensors(file: Path, fix: str) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from denselora.evaluation.adapter_folder import training_config, weights_hash
-from denselora.weight_files import BINS, MODEL
+from denselora.evaluation.adapter_folder import training_config
+from denselora.weight_files import BINS, MODEL, weights_hash
 
 
 @pytest.mark.parametrize("name", [*BINS, MODEL])

@@ -12,6 +12,7 @@ from denselora.reproduce import announce
 from denselora.reproduce import estimate as estimate_module
 from denselora.reproduce import point as point_module
 from denselora.reproduce.estimate import estimate
+from denselora.reproduce.states import claimed
 from denselora.results.record import read_records
 from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
@@ -102,6 +103,7 @@ def test_one_run_that_fails_keeps_no_other_from_running(call, monkeypatch, folde
         ),
         ("hydra/sweeper=ax", "pip install -e '.[sweeps]'"),
         ("tuned=true", "run experiment=learning_rate"),
+        ("tuned=true trainer.learning_rate=1e-3,3e-3", "tuned=true chooses trainer.learning_rate"),
         (
             "experiment=rank,budget/share_0_025/lora",
             "experiment=rank: has values of its own for adapter, adapter.r",
@@ -116,16 +118,26 @@ def test_a_mistake_is_one_line_before_anything_runs(call, ran, folders, given, m
 
 
 def test_a_grid_is_one_run_a_seed_once_its_rate_is_chosen(call, monkeypatch, folders, compose):
+    trainings = []
+
+    def run_script(name, *given, **_):
+        trainings.extend([given] if name == "train.py" else [])
+
     for module in (point_module, announce):
-        monkeypatch.setattr(module, "run_script", lambda *_, **__: None)
+        monkeypatch.setattr(module, "run_script", run_script)
     grid = compose("adapter=lora", "trainer.learning_rate=3e-4")
     trained = make_trained(grid.config, validation_loss_nats=1.0)
     write_trained(folders.runs / "a" / "adapter", trained)
     several = "experiment=budget/share_0_025/lora,budget/share_0_025/dora"
-    for experiment, runs in (("experiment=learning_rate", 2), (several, 2)):
-        same = ("adapter=lora", "adapter.r=32", "adapter.alpha=64", "seed=1,2", "tuned=true")
+    for experiment, flag in (("experiment=learning_rate", "true"), (several, "yes")):
+        runs = 2
+        same = ("adapter=lora", "adapter.r=32", "adapter.alpha=64", "seed=1,2", f"tuned={flag}")
         _, out, err = call(experiment, *same)
         assert f"{runs} runs: {runs} missing" in out, err
+        # the two experiments are the same here, as Hydra doesn't know
+        assert len(trainings) == (runs if experiment != several else 2 * runs)
+        assert all("trainer.learning_rate=0.0003" in given for given in trainings)
+        trainings.clear()
 
 
 def test_a_trained_run_has_its_evaluations_hours_left(compose):
@@ -134,6 +146,22 @@ def test_a_trained_run_has_its_evaluations_hours_left(compose):
     assert whole.hours_left("trained") == whole.evaluation_hours
     assert whole.hours_left("stopped") == whole.hours
     assert estimate(compose("adapter=lora", "evaluation=null"), "H100").evaluation_hours == 0
+
+
+def test_the_plain_base_is_evaluated_once_for_all_seeds(compose):
+    base = compose("adapter=none")
+    same = compose("adapter=none", "seed=7", "trainer.epochs=2")
+    assert same.folder == base.folder
+    assert compose("adapter=none", "data.label=Other").folder != base.folder
+    assert compose("adapter=lora", "seed=7").folder != compose("adapter=lora").folder
+
+
+def test_a_run_whose_evaluation_failed_is_trained(compose):
+    run, only = compose("adapter=lora"), compose("adapter=lora", "evaluation=null")
+    write_trained(run.folder / "adapter", make_trained(run.config))
+    with claimed(run.folder, run.options) as note:
+        note("failed", "no memory")
+    assert (run.state, only.state) == ("trained", "done")
 
 
 def test_the_plain_base_needs_no_training_file(compose):

@@ -40,6 +40,14 @@ def test_losses_on_the_validation_rows_of_other_seeds_do_not_count(tmp_path):
     assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 2e-3
 
 
+@pytest.mark.parametrize("names", ["abcd", "dcba"])
+def test_of_grids_of_equal_size_the_lowest_seeds_decides(tmp_path, names):
+    grids = [(1e-3, 1, 1.0), (2e-3, 1, 1.1), (1e-3, 2, 1.0), (2e-3, 2, 0.5)]
+    for name, (rate, seed, loss) in zip(names, grids, strict=True):
+        finish(tmp_path, name, config(rate, seed=seed), loss)
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
+
+
 def test_a_rate_that_is_no_number_is_not_passed_on(tmp_path):
     finish(tmp_path, "a", config("${oc.env:HF_TOKEN}"), 1.5)
     with pytest.raises(UserError, match="no number"):

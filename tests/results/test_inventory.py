@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
+from denselora.command_line import quoted, readable
 from denselora.configs import CONFIGS, composed
 from denselora.errors import UserError
 from denselora.identity import run_id
@@ -15,6 +16,7 @@ from denselora.results.inventory import (
     write_inventory,
 )
 from denselora.results.record import read_records
+from denselora.training.options import Train
 from tests.results.records import make_record
 
 RESULTS = CONFIGS.parent / "results"
@@ -52,6 +54,25 @@ def test_options_are_only_those_that_do_not_follow_from_others():
     assert options == groups | {"seed": "3"} | dict(option.split("=") for option in asked)
 
 
+@pytest.mark.parametrize("r", [4, 16, 64])
+def test_a_run_is_no_experiments_that_sets_another_value(r):
+    record = trained(f"adapter.r={r}", "trainer.learning_rate=0.003")
+    shares = {4: "0_01", 64: "0_05"}
+    page = inventory([record])
+    assert all((f"budget/share_{share}/" in page) == (r == at) for at, share in shares.items())
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["data.label='A, B'", "data.label='null'", "adapter.target_modules='.*(q|v)_proj'"],
+)
+def test_a_value_of_any_signs_comes_back(option):
+    record = trained(option)
+    options = [f"{name}={value}" for name, value in options_of(record).items()]
+    again = composed("train", readable(options, Train, several=True))
+    assert OmegaConf.select(again, option.partition("=")[0]) == option.split("'")[1]
+
+
 def test_a_value_that_would_follow_from_another_is_an_option_when_it_does_not():
     options = options_of(trained("adapter.r=8", "adapter.alpha=8", "adapter.dropout_at=[input]"))
     assert options["adapter.alpha"] == "8" and options["adapter.dropout_at"] == "[input]"
@@ -62,7 +83,7 @@ def test_what_a_record_holds_is_not_interpolated(value, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     record = trained("adapter.r=8")
     record.config["adapter"]["label"] = value
-    assert options_of(record)["adapter.label"] == value
+    assert options_of(record)["adapter.label"] == quoted(value)
 
 
 def test_a_record_whose_names_lead_elsewhere_has_no_options():

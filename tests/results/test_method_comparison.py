@@ -91,6 +91,13 @@ def test_a_record_gives_a_result_with_the_keys_there(name):
     assert result["train_info"]["num_trainable_params"] == record.method.trainable
 
 
+def test_a_record_and_another_runs_adapter_give_no_result():
+    (run, _), (_, folder) = KEPT.values()
+    record = read_record(ROOT / "adapters/records" / run / "record.json")
+    with pytest.raises(UserError, match="not the adapter of"):
+        comparison_result(record, ROOT / "adapters" / folder)
+
+
 def test_what_was_not_trained_here_has_no_result(tmp_path):
     with pytest.raises(UserError, match="no training"):
         comparison_result(make_record("none"), tmp_path)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,14 @@ def test_a_rename_that_fails_puts_the_old_folder_back(tmp_path, monkeypatch):
         publish_record(evaluated(tmp_path, seed=5), tmp_path / "runs")
     assert read_record(path).seed == 0
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["a"]
+
+
+def test_processes_that_publish_a_run_at_once_all_leave_it_whole(tmp_path):
+    records = [evaluated(tmp_path / str(number), seed=number) for number in range(4)]
+    with ThreadPoolExecutor() as pool:
+        made = list(pool.map(lambda one: publish_record(one, tmp_path / "runs"), 3 * records))
+    assert read_record(made[0]).seed in range(4)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("killed", [".a.new", ".a.old"])

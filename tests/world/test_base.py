@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from denselora.data.batch import IGNORED
+from denselora.errors import UserError
 from denselora.world.base import encode, fill_empty_rows, new_base, pretrain
 from denselora.world.facts import make_world
 from denselora.world.text import LESSONS, as_text, documents
@@ -70,4 +73,7 @@ def test_pretraining_that_was_cut_off_ends_as_one_that_was_not(tmp_path):
     )
     pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+    for other in ((rows[::-1], FOUR_STEPS), (rows, replace(FOUR_STEPS, learning_rate=0.5))):
+        with pytest.raises(UserError, match="holds the pretraining of another base"):
+            pretrain(new_base(len(TOKENIZER), seed=0), *other, tmp_path / "cut")
     assert figures["tokens"] == sum(len(row["input_ids"]) for row in rows[:64])

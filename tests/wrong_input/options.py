@@ -143,6 +143,7 @@ CASES = [
     case("train trainer.learning_rat=1", "the nearest is trainer.learning_rate"),
     case("train +trainer.epoch=1", "the nearest is trainer.epochs"),
     case("train ++lerning_rate=1", "the nearest is trainer.learning_rate"),
+    case("train output_dir=~/runs/x", "output_dir=~/runs/x: only the shell knows", "$HOME"),
     case("train ~sede", "the nearest is seed"),
     case("train ~seed", "seed"),
     case("train ~trainer.epochs", "trainer.epochs is missing; give it a value"),

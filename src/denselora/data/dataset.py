@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from denselora import protocol as protocol_module
 from denselora.data.batch import IGNORED, counted
 from denselora.errors import UserError
-from denselora.files import check_writable
+from denselora.files import check_writable, writing
 from denselora.protocol import Protocol
 from denselora.readers import check_file
 
@@ -130,15 +130,16 @@ def tokenise(
     file = cache / f"{cache_key(chosen, tokenizer, protocol)}.arrow"
     encoded = _kept(file, len(chosen))
     if encoded is None:
-        encoded = chosen.map(
-            encode,
-            batched=True,
-            fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
-            remove_columns=rows.column_names,
-            cache_file_name=str(file),
-            load_from_cache_file=False,
-            desc="tokenising",
-        )
+        with writing(file):
+            encoded = chosen.map(
+                encode,
+                batched=True,
+                fn_kwargs={"tokenizer": tokenizer, "protocol": protocol},
+                remove_columns=rows.column_names,
+                cache_file_name=str(file),
+                load_from_cache_file=False,
+                desc="tokenising",
+            )
     training_set = TrainingSet(encoded, numbers)
     if protocol.overlong == "drop" and training_set.overlong == len(encoded):
         raise UserError(

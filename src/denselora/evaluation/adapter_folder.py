@@ -21,7 +21,7 @@ from denselora.loaded import check_adapter
 from denselora.models import load_base, same_base
 from denselora.readers import read_json
 from denselora.training.run_folder import TRAINING, RunFolder, Trained, read_trained
-from denselora.weight_files import BINS, check_weights
+from denselora.weight_files import check_weights
 
 # what an evaluation reads of the config that an adapter was trained under
 READ = (
@@ -105,20 +105,6 @@ def training_config(folder: Path, trained: Trained | None) -> dict[str, Any] | N
                 "or train again in another output_dir"
             )
     return config
-
-
-def weights_hash(folder: Path) -> str:
-    """sha256 of the weights: what the predictions in a folder were made with.
-
-    folder: one that `read_adapter` took.
-    """
-    bins = (folder / name for name in BINS)
-    files = sorted(folder.glob("*.safetensors")) or [file for file in bins if file.is_file()]
-    digest = hashlib.sha256()
-    for name in files:
-        with name.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
 
 
 def config_hash(folder: Path) -> str:

@@ -15,12 +15,12 @@ from denselora.evaluation.adapter_folder import (
     config_hash,
     read_adapter,
     training_config,
-    weights_hash,
 )
 from denselora.evaluation.base import Base
 from denselora.evaluation.evaluation_folder import EvaluationFolder, suffix
 from denselora.identity import LONGEST, check_length, check_name, run_id
 from denselora.training.run_folder import TRAINING, Trained
+from denselora.weight_files import weights_hash
 
 # what an evaluation takes from the training unless it is named
 FOLLOWED = ("model", "data", "protocol", "quantization")

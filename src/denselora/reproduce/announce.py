@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 from rich.table import Table
 
 from denselora.command_line import quoted
 from denselora.entry_point import errors_in_one_line
 from denselora.evaluation.neutral_text import find_text
 from denselora.evaluation.scoring import scoring_kind
+from denselora.fields import FLAGS
 from denselora.files import check_writable
 from denselora.models import check_access
 from denselora.reproduce.estimate import assumptions, estimate
@@ -106,9 +107,13 @@ def _points(config: DictConfig) -> list[Point]:
         name = sweeper._target_.rpartition(".")[2]
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
         return [point_of(task)]
+    tuned = FLAGS.get(str(config.tuned).lower(), False)
+    check_sweeps(task, tuned)
+    if tuned and sweeper.params:  # an experiment's grid over the rate that is chosen
+        with read_write(config), open_dict(sweeper.params):
+            sweeper.params.pop("trainer.learning_rate", None)
     points = every_point(task, sweeper.params)
-    check_sweeps(task)
-    # a rate that tuned=true chose is the same for each of a grid's
+    # the plain base is the same under all seeds
     return list({(point.folder, str(point.evaluation)): point for point in points}.values())
 
 

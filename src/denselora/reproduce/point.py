@@ -1,5 +1,6 @@
 """One run of an experiment: train, evaluate, record; what is done already is skipped."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ import denselora.configs  # noqa: F401  (what the configs are resolved with)
 from denselora.command_line import quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
-from denselora.identity import run_id
+from denselora.evaluation.neutral_text import find_text
+from denselora.identity import NAMED, run_id
 from denselora.lock import is_locked
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.script import run_script
@@ -57,7 +59,7 @@ class Point:
             options=options,
             config=config,
             evaluation=own["evaluation"],
-            folder=Path(own["runs_dir"]) / run_id(config),
+            folder=Path(own["runs_dir"]) / run_id(_decisive(config)),
             records=Path(own["results_dir"]) / "runs",
         )
 
@@ -77,16 +79,21 @@ class Point:
             return False
         record = read_record(file)
         published = self.records / record.run_id / RECORD
-        asked = self.evaluation["neutral_text"]
-        measured = record.neutral_text and record.neutral_text.file
-        text = not asked or measured == Path(asked).name
-        return record.average is not None and published.is_file() and text
+        asked = find_text(self.evaluation | {"data": self.config["data"]})
+        measured = record.neutral_text and record.neutral_text.hash
+        return (
+            record.average is not None
+            and published.is_file()
+            and (asked is None or asked.hash == measured)
+        )
 
     @property
     def state(self) -> str:
         """One of states.STATES; done means the evaluation that is asked for."""
         state = state_of(self.folder).state
         if state in ("done", "trained"):
+            return "done" if self.done else "trained"
+        if state == "failed" and RunFolder(self.folder).finished:  # in its evaluation
             return "done" if self.done else "trained"
         return state
 
@@ -96,7 +103,8 @@ class Point:
         patience_s: how long to wait for a process that still holds the run. Returns `outcome()`.
         Raises UserError for a step that failed; exits with code 75 when it was stopped.
         """
-        self._wait(patience_s)
+        # the plain base of another seed, which is the same, may be evaluated beside this one
+        self._wait(math.inf if self.config["adapter"]["name"] == "none" else patience_s)
         if self.state not in OVER:
             print(f"\n== {' '.join(self.options)}: {self.folder}", flush=True)
             with claimed(self.folder, self.options) as note, one_gpu() as environment:
@@ -159,6 +167,13 @@ class Point:
             f"record_dir={quoted(str(self.records))}",
             environment=environment,
         )
+
+
+def _decisive(config: dict[str, Any]) -> dict[str, Any]:
+    """What makes a run another: of the plain base, neither seeds nor what concerns a training."""
+    if config["adapter"]["name"] != "none":
+        return config
+    return {key: config[key] for key in (*NAMED, "quantization")} | {"seed": 0}
 
 
 def _root(option: str) -> str:

@@ -30,14 +30,17 @@ def every_point(overrides: Sequence[str], swept: Mapping[str, str] | None = None
     return [point_of(job) for job in jobs]
 
 
-def check_sweeps(overrides: Sequence[str]) -> None:
+def check_sweeps(overrides: Sequence[str], tuned: bool) -> None:
     """Raise UserError for several experiments of which one has a grid of its own: Hydra takes the
-    grid of a single one alone. That over the learning rate isn't needed with tuned=true.
+    grid of a single one alone. That over the learning rate isn't needed with tuned=true, which is
+    an error beside a given one.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     given = {override.key_or_group: override.value() for override in parsed}
     chosen = given.get("experiment")
-    free = {"trainer.learning_rate"} if given.get("tuned") is True else set()
+    free = {"trainer.learning_rate"} if tuned else set()
+    if both := free & given.keys():
+        raise UserError(f"tuned=true chooses {both.pop()}; leave one of the two out")
     for name in chosen.list if isinstance(chosen, ChoiceSweep) else []:
         config = compose("reproduce", [f"experiment={name}"], return_hydra_config=True)
         if swept := (config.hydra.sweeper.params or {}).keys() - free - given.keys():

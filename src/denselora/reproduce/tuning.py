@@ -16,10 +16,11 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
 
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
     collapsed ones don't count. Of several seeds, whose validation rows differ, the one with the
-    most rates decides. Raises UserError if there is none.
+    most rates decides, then the lowest; of equal losses the lowest rate. Raises UserError if there
+    is none.
     """
     grids = defaultdict(dict)
-    for found in filter(None, map(read_trained, runs.glob("*/adapter"))):
+    for found in filter(None, map(read_trained, sorted(runs.glob("*/adapter")))):
         loss = found.training.validation_loss_nats
         alike = same_but_for(found.config, config, FREE)
         if alike and loss is not None and not found.training.collapsed:
@@ -33,5 +34,6 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
             f"{config['model']['name']} with another learning rate; run experiment=learning_rate, "
             "or learning_rate_vera, or budget's without tuned=true, with the same options first"
         )
-    grid = max(grids.values(), key=len)
-    return min(grid, key=grid.get)
+    seeds = min(grids, key=lambda seeds: (-len(grids[seeds]), [seed or 0 for seed in seeds]))
+    grid = grids[seeds]
+    return min(sorted(grid), key=grid.get)

@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from denselora.command_line import quoted
 from denselora.configs import CONFIGS, composed
 from denselora.errors import UserError
 from denselora.files import write_text
@@ -27,6 +28,7 @@ EXPERIMENTS = CONFIGS / "experiment"
 GROUPS = ("model", "data", "protocol", "adapter")
 
 HEAD = "# The runs in this folder"
+PLAIN = re.compile(r"[\w./:+ -]+")  # text that Hydra's command line takes as it is
 NO_EXPERIMENT = "In none of configs/experiment"
 
 # Option -> value, as reproduce.py takes them.
@@ -37,11 +39,13 @@ Options = dict[str, str]
 class Experiment:
     """A file of configs/experiment.
 
-    options: what it sets or varies, apart from adapter and seed. adapters: those that it is for.
+    fixed: what it sets. options: what it sets or varies, apart from adapter and seed. adapters:
+    those that it is for.
     """
 
     name: str
     purpose: str
+    fixed: dict[str, Any] = field(hash=False)
     options: frozenset[str]
     adapters: frozenset[str]
     is_sweep: bool
@@ -65,6 +69,7 @@ class Experiment:
             name=file.relative_to(EXPERIMENTS).with_suffix("").as_posix(),
             # its header says it before the first command or further sentence
             purpose=re.split(r": |\. |;| python ", words)[0],
+            fixed=content,
             options=frozenset({*dotted(content), *params} - {"adapter", "seed"}),
             adapters=frozenset(adapters.split(",")),
             is_sweep=bool(params),
@@ -91,11 +96,21 @@ def write_inventory(records: Sequence[Record], folder: str | Path) -> Path:
 def inventory(records: Sequence[Record]) -> str:
     """Markdown: a section for each model, data and protocol, in it one for each purpose."""
     experiments = [Experiment.read(file) for file in sorted(EXPERIMENTS.rglob("*.yaml"))]
+    values = {
+        model: [_values(experiment, model) for experiment in experiments]
+        for model in {record.model.name for record in records}
+    }
     sections = defaultdict(lambda: defaultdict(list))
     for record in records:
         options = options_of(record)
         title = f"{record.model.label}, {record.data.label}, protocol {record.protocol.name}"
-        purpose = _purpose(options, experiments) if options else NO_EXPERIMENT
+        had = dotted(record.config or {})
+        as_set = [
+            experiment
+            for experiment, fixed in zip(experiments, values[record.model.name], strict=True)
+            if all(had.get(name, value) == value for name, value in fixed.items())
+        ]
+        purpose = _purpose(options, as_set) if options else NO_EXPERIMENT
         sections[title][purpose].append(options)
     lines = [
         HEAD,
@@ -212,11 +227,23 @@ def _text(value: Any) -> str:
     """A value as Hydra's command line has it."""
     if isinstance(value, list):
         return f"[{','.join(map(_text, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return value if PLAIN.fullmatch(value) and value.lower() != "null" else quoted(value)
+
+
+def _values(experiment: Experiment, model: str) -> dict[str, Any]:
+    """What an experiment sets for a model, by dotted name."""
+    config = OmegaConf.create({"model": {"name": model}} | experiment.fixed)
+    found = dotted(OmegaConf.to_container(config, resolve=True))
+    return {name: found[name] for name in dotted(experiment.fixed)}
 
 
 def _purpose(options: Options, experiments: Sequence[Experiment]) -> str:
-    """What the experiment is for that sets or varies most of a run's options, and little else."""
+    """What the experiment is for that sets or varies most of a run's options, and little else.
+
+    experiments: those that set nothing otherwise than the run has it.
+    """
     own = {name for name in options if "." in name and not name.startswith("evaluation.")}
     fitting = [
         experiment

@@ -10,6 +10,7 @@ from typing import Any
 from denselora.errors import UserError
 from denselora.readers import read_json
 from denselora.results.record import Record
+from denselora.weight_files import weights_hash
 
 # what a base is held in when it isn't quantised -> their name of it
 DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "nf4": "int4", "int8": "int8"}
@@ -21,7 +22,7 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
     """The record of an evaluation of an adapter's folder, by their keys.
 
     Null where a record doesn't say: memory over time, the hub's commits. Accuracies are fractions.
-    Raises UserError for the plain base, or a folder without PEFT's two files.
+    Raises UserError for the plain base, a folder without PEFT's two files or with other weights.
     """
     if record.config is None or record.training is None:
         raise UserError(f"{record.file}: no training of this project; give an adapter's record")
@@ -29,6 +30,9 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: is missing; give the adapter's folder")
+    made_of = (record.evaluation.made_of or {}).get("adapter")
+    if made_of and not weights_hash(adapter).startswith(made_of):
+        raise UserError(f"{adapter}: not the adapter of {record.file}; give the folder of that one")
     config, weights = files
     peft_config = read_json(config, "get the folder whole again")
     training = record.training

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from denselora.errors import UserError
 from denselora.files import flush, writing
+from denselora.lock import locked
 from denselora.results.metrics import METRICS, read_metrics, write_losses
 from denselora.results.predictions import PREDICTIONS, read_predictions, write_predictions
 from denselora.results.record import RECORD, Data, Model, Record, read_record, write_record
@@ -17,14 +18,14 @@ def publish_record(record: Record, folder: str | Path) -> Path:
 
     The folder holds record.json, predictions.parquet with all benchmarks, metrics.parquet with
     the losses and change.npz, as far as there are such files. One that exists is replaced whole or
-    not at all. record.file says where its files lie; it needn't be written yet. Raises `UserError`
-    for a file that can't be read or written.
+    not at all, by one process at a time. record.file says where its files lie; it needn't be
+    written yet. Raises `UserError` for a file that can't be read or written.
     """
     target = Path(folder) / record.run_id
     check_place(target, record.file.parent)
     # read_records passes over names with a dot; one left by a kill is begun anew
     made, old = (target.with_name(f".{target.name}.{what}") for what in ("new", "old"))
-    with writing(target):
+    with writing(target), locked(Path(folder), "record_dir", wait=True):
         if old.exists() and not target.exists():  # killed between the two renames below
             old.rename(target)
         for leftover in (made, old):

@@ -152,7 +152,8 @@ def _what(trained: Trained) -> str:
         return f"All {method.trainable:,} weights of {label}, fine-tuned."
     return (
         f"{method.trainable:,} trained parameters ({method.trainable_percent:.4g} % of base and "
-        f"adapter) in {markdown(', '.join(method.target_modules))}, rank {method.r}"
+        f"adapter) in {markdown(', '.join(method.target_modules))}"
+        + (f", rank {method.r}" if method.r else "")
         + (f", α = {method.alpha:g}." if method.alpha else ".")
     )
 

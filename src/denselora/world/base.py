@@ -4,6 +4,9 @@ It goes through the same loop as fine-tuning. A row is one document: packed rows
 also sees the documents before its own, took several times as long to learn the first fact.
 """
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from transformers.models.llama.modeling_llama import LlamaAttention
 
 from denselora.data.batch import IGNORED
 from denselora.data.order import Schedule
+from denselora.errors import UserError
 from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches
 from denselora.training.checkpoint import Checkpoints
@@ -124,6 +128,12 @@ def encode(texts: list[Document], tokenizer: PreTrainedTokenizerBase) -> list[di
     return rows
 
 
+def _digest(rows: list[dict[str, list[int]]], settings: Settings) -> str:
+    """sha256 of what a pretraining goes through: the rows, which follow from the seed, and how."""
+    content = json.dumps([list(rows), asdict(settings)], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
 def pretrain(
     model: LlamaForCausalLM,
     rows: list[dict[str, list[int]]],
@@ -132,12 +142,15 @@ def pretrain(
 ) -> dict[str, Any]:
     """Train the base in place on rows, in their order; checkpoints go into folder.
 
-    Goes on from the newest checkpoint there. Returns what the card says: parameters, steps,
-    documents, tokens, seconds, and the loss in nats over the last fiftieth of the steps.
+    Goes on from the newest checkpoint there, which must be of the same rows and settings. Returns
+    what the card says: parameters, steps, documents, tokens, seconds, and the loss in nats over the
+    last fiftieth of the steps.
 
-    Raises Stopped once saved after SIGTERM, SIGUSR1 or Ctrl-C.
+    Raises Stopped once saved after SIGTERM, SIGUSR1 or Ctrl-C; UserError for checkpoints of
+    another base.
     """
     check_environment()
+    digest = _digest(rows, settings)
     accelerator = Accelerator(cpu=True)
     keep_rows_apart(model)
     steps = settings.steps(len(rows))
@@ -152,6 +165,11 @@ def pretrain(
     )
     checkpoints = Checkpoints(folder, settings.keep_checkpoints)
     resumed, saved = checkpoints.newest_whole(print)
+    if resumed and saved.get("made_of") != digest:
+        raise UserError(
+            f"checkpoints={folder}: holds the pretraining of another base (other rows, settings or "
+            "seed); delete it or give another folder"
+        )
     if resumed:
         load_weights(model, resumed)
         checkpoints.set_aside_after(resumed)
@@ -169,7 +187,7 @@ def pretrain(
         losses = [float(loss) for loss in saved["metrics"].split()]
 
     def save(good_up_to: int) -> None:
-        content = state.collect("\n".join(map(str, losses)))
+        content = state.collect("\n".join(map(str, losses))) | {"made_of": digest}
         checkpoints.save(
             state.progress.step,
             lambda to: save_weights(model, to),
