@@ -99,8 +99,8 @@ ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation,
 	  $(PY) scripts/reproduce.py experiment=ablation/$$name $(call model,$(MODEL)) $(ARGS) || exit; done
 
 matched: $(STAMP)  ## the methods of Table 1, clean protocol, tuned learning rate, three seeds (MODEL=mini)
-	$(PY) scripts/reproduce.py experiment=learning_rate $(call model,$(MODEL)) $(ARGS)
-	$(PY) scripts/reproduce.py experiment=learning_rate_vera $(call model,$(MODEL)) $(ARGS)
+	$(PY) scripts/reproduce.py experiment=learning_rate evaluation=null $(call model,$(MODEL)) $(ARGS)
+	$(PY) scripts/reproduce.py experiment=learning_rate_vera evaluation=null $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)
 
 SHARES = $(notdir $(wildcard configs/experiment/budget/*))
