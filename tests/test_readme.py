@@ -32,3 +32,12 @@ def test_each_row_of_the_readmes_table_is_a_row_of_the_tables():
 def test_each_mean_over_seeds_is_in_the_tables(page):
     text = " ".join((ROOT / page).read_text().split())
     assert set(re.findall(SEEDS, text)) <= set(re.findall(SEEDS, TABLES))
+
+
+def test_the_readmes_python_runs_as_it_stands(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert code.count("path/to/model") == 2
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("path/to/model", str(ROOT / "data/mini/base")), {})
+    assert "trainable params: 44,544" in capsys.readouterr().out
+    assert (tmp_path / "adapter/adapter_model.safetensors").is_file()
