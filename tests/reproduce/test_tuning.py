@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from denselora.errors import UserError
@@ -18,8 +20,10 @@ def config(rate, seed=1, **changes):
     } | changes
 
 
-def finish(runs, name, config, loss, collapsed=None):
+def finish(runs, name, config, loss, collapsed=None, base=None):
     trained = make_trained(config, validation_loss_nats=loss, collapsed=collapsed)
+    if base:
+        trained = replace(trained, base=base)
     write_trained(runs / name / "adapter", trained)
 
 
@@ -46,6 +50,16 @@ def test_of_grids_of_equal_size_the_lowest_seeds_decides(tmp_path, names):
     for name, (rate, seed, loss) in zip(names, grids, strict=True):
         finish(tmp_path, name, config(rate, seed=seed), loss)
     assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
+
+
+def test_a_grid_on_two_bases_of_one_path_decides_nothing(tmp_path):
+    one = {"hidden_size": 8, "embedding_samples": [0.5]}
+    finish(tmp_path, "a", config(1e-3), 1.0, base=one)
+    finish(tmp_path, "b", config(2e-3), 0.9, base=one | {"embedding_samples": [0.501]})
+    assert best_learning_rate(config(3e-4), tmp_path) == 2e-3  # rounded otherwise
+    finish(tmp_path, "c", config(3e-3), 0.8, base=one | {"embedding_samples": [0.7]})
+    with pytest.raises(UserError, match=r"weights of model=tiny changed between"):
+        best_learning_rate(config(3e-4), tmp_path)
 
 
 def test_a_rate_that_is_no_number_is_not_passed_on(tmp_path):

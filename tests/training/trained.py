@@ -12,7 +12,7 @@ def make_trained(config=None, **figures) -> Trained:
     return Trained(
         run_id=record.run_id,
         config=config or record.config,
-        base={},
+        base={"embedding_samples": [0.5]},
         method=record.method,
         protocol=record.protocol,
         git=record.git,

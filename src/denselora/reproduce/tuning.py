@@ -6,6 +6,7 @@ from typing import Any
 
 from denselora.errors import UserError
 from denselora.identity import SEEDS, dotted, same_but_for
+from denselora.models import same_base
 from denselora.training.run_folder import read_trained
 
 FREE = ("trainer.learning_rate", *SEEDS)
@@ -17,9 +18,9 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
     collapsed ones don't count. Of several seeds, whose validation rows differ, the one with the
     most rates decides, then the lowest; of equal losses the lowest rate. Raises UserError if there
-    is none.
+    is none, or if two of them were trained on other weights of the same path.
     """
-    grids = defaultdict(dict)
+    grids, first = defaultdict(dict), None
     for found in filter(None, map(read_trained, sorted(runs.glob("*/adapter")))):
         loss = found.training.validation_loss_nats
         alike = same_but_for(found.config, config, FREE)
@@ -27,6 +28,12 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
             rate = dotted(found.config).get("trainer.learning_rate")
             if not isinstance(rate, int | float):
                 raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
+            first = first or found
+            if not same_base(first.base, found.base):
+                raise UserError(
+                    f"tuned=true: the weights of model={found.config['model']['name']} changed "
+                    f"between {first.run_id} and {found.run_id}; delete the runs on the old ones"
+                )
             grids[tuple(found.config.get(seed) for seed in SEEDS)][rate] = loss
     if not grids:
         raise UserError(
