@@ -1,10 +1,13 @@
+from dataclasses import replace
 from itertools import combinations
 
+import matplotlib
 import pytest
 from matplotlib.text import Annotation
 
 from denselora.results.blocks import build_blocks
 from denselora.results.charts import NoDataError
+from denselora.results.figures import STYLE
 from denselora.results.frontier import MEMORY, PARAMETERS, draw_frontier, frontier
 from denselora.results.published import PUBLISHED, read_published
 from tests.results.records import make_record
@@ -57,3 +60,18 @@ def test_the_axis_is_where_the_points_are():
 def test_a_block_without_the_figure_is_not_drawn():
     with pytest.raises(NoDataError, match="training memory"):
         draw_frontier(block_of(make_record("lora")), MEMORY, read_published(PUBLISHED))
+
+
+def test_a_long_legend_covers_neither_the_note_nor_leaves_the_figure():
+    names = [f"method {number}" for number in range(20)]
+    one = make_record("lora", r=4, correct=0.5)
+    records = [
+        replace(one, run_id=name, method=replace(one.method, name=name, label=name.upper()))
+        for name in names
+    ]
+    with matplotlib.rc_context(STYLE):
+        figure = draw_frontier(block_of(*records), PARAMETERS, read_published(PUBLISHED))
+        figure.canvas.draw()
+    legend = figure.axes[0].get_legend().get_window_extent()
+    assert not legend.overlaps(figure._supxlabel.get_window_extent())
+    assert legend.y0 >= 0 and legend.y1 <= figure.bbox.y1

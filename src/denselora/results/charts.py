@@ -52,6 +52,7 @@ MARKERS = {
     "road": "$=$",
 }
 DASHES = ["-", "--", ":", "-."]
+HEIGHT, LINE = 3.6, 0.19  # inches: of a chart, of a line of its legend
 REFERENCE = "reference line"
 
 
@@ -151,7 +152,7 @@ def place(block: Block) -> str:
 
 def chart(block: Block, title: str) -> Axes:
     """Axes of an empty chart with its heading."""
-    figure = Figure(figsize=(7, 3.6))
+    figure = Figure(figsize=(7, HEIGHT))
     figure.suptitle(title[0].upper() + title[1:], x=0.01, ha="left", fontsize=10, fontweight="bold")
     axes = figure.add_subplot()
     axes.set_title(place(block), fontsize=8, color="#444444")
@@ -168,6 +169,8 @@ def annotate(axes: Axes, note: str) -> None:
     wrapped = [textwrap.fill(label, 32, break_on_hyphens=False) for label in labels]
     handles = [entries[label] for label in labels]
     axes.legend(handles, wrapped, loc="upper left", bbox_to_anchor=(1.01, 1))
+    lines = sum(label.count("\n") + 1 for label in wrapped)
+    axes.figure.set_figheight(max(HEIGHT, lines * LINE + 1.2))  # the legend's, heading and note
     note = textwrap.fill(note, 125)
     axes.figure.supxlabel(note, fontsize=7, color="#444444", x=0.01, ha="left")
 
