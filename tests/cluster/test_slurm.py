@@ -131,7 +131,8 @@ def test_a_job_that_is_cancelled_saves_its_run_and_ends_the_sweep(slurm, tmp_pat
 
 
 def test_a_run_whose_node_is_lost_is_queued_again_and_goes_on(slurm, tmp_path):
-    sweep = Sweep(tmp_path, *JOBS, "adapter.r=8", *LONGER)
+    # the run goes on without slurmd, and must not end before the node is found to be down
+    sweep = Sweep(tmp_path, *JOBS, "adapter.r=8", *LONGER, "trainer.max_steps=600")
     sweep.wait_for_steps(8, 25)
     slurm("kill-node")
     try:
