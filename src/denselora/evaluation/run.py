@@ -72,10 +72,10 @@ def _evaluate(
     for subject in subjects:
         subject.folder.identity["tests"] = rows
         subject.folder.check()
+        earlier = subject.folder.record()
         if config["record_dir"]:
             target = Path(config["record_dir"]) / subject.run
             check_place(target, subject.folder.path)
-            earlier = subject.folder.record()
             check_kind(
                 target,
                 model=model_part(config),

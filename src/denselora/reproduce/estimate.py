@@ -47,7 +47,7 @@ class Estimate:
 
     def hours_left(self, state: str) -> float:
         """Of a run in one of states.STATES; what a stopped one has done isn't taken off."""
-        return {"trained": self.evaluation_hours}.get(state, self.hours)
+        return self.evaluation_hours if state == "trained" else self.hours
 
 
 def assumptions(gpu: str) -> str:

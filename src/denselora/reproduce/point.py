@@ -1,5 +1,6 @@
 """One run of an experiment: train, evaluate, record; what is done already is skipped."""
 
+import functools
 import math
 import time
 from collections.abc import Sequence
@@ -79,21 +80,18 @@ class Point:
             return False
         record = read_record(file)
         published = self.records / record.run_id / RECORD
-        asked = find_text(self.evaluation | {"data": self.config["data"]})
-        measured = record.neutral_text and record.neutral_text.hash
-        return (
-            record.average is not None
-            and published.is_file()
-            and (asked is None or asked.hash == measured)
+        asked = _text_hash(
+            self.evaluation["neutral_text"], self.config["data"]["path"], self.evaluation["limit"]
         )
+        measured = record.neutral_text and record.neutral_text.hash
+        return record.average is not None and published.is_file() and asked in (None, measured)
 
     @property
     def state(self) -> str:
         """One of states.STATES; done means the evaluation that is asked for."""
         state = state_of(self.folder).state
-        if state in ("done", "trained"):
-            return "done" if self.done else "trained"
-        if state == "failed" and RunFolder(self.folder).finished:  # in its evaluation
+        failed_after = state == "failed" and RunFolder(self.folder).finished
+        if state in ("done", "trained") or failed_after:
             return "done" if self.done else "trained"
         return state
 
@@ -167,6 +165,12 @@ class Point:
             f"record_dir={quoted(str(self.records))}",
             environment=environment,
         )
+
+
+@functools.cache  # the runs of a sweep have one text, and each is asked for its state repeatedly
+def _text_hash(neutral_text: str | None, data: str, limit: int | None) -> str | None:
+    text = find_text({"neutral_text": neutral_text, "data": {"path": data}, "limit": limit})
+    return text and text.hash
 
 
 def _decisive(config: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from denselora.errors import UserError
 from denselora.options import accepted
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
+from denselora.results.inventory import EXPERIMENTS, Experiment
 
 
 def every_point(overrides: Sequence[str], swept: Mapping[str, str] | None = None) -> list[Point]:
@@ -42,8 +43,10 @@ def check_sweeps(overrides: Sequence[str], tuned: bool) -> None:
     if both := free & given.keys():
         raise UserError(f"tuned=true chooses {both.pop()}; leave one of the two out")
     for name in chosen.list if isinstance(chosen, ChoiceSweep) else []:
-        config = compose("reproduce", [f"experiment={name}"], return_hydra_config=True)
-        if swept := (config.hydra.sweeper.params or {}).keys() - free - given.keys():
+        file = EXPERIMENTS / f"{name}.yaml"
+        if not file.is_file():
+            continue  # Hydra says what there is
+        if swept := Experiment.read(file).swept - free - given.keys():
             raise UserError(
                 f"experiment={name}: has values of its own for {', '.join(sorted(swept))}, which "
                 "Hydra leaves out when several experiments are given; run it by itself"

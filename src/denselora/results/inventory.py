@@ -6,7 +6,7 @@ import re
 import shlex
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,16 +39,16 @@ Options = dict[str, str]
 class Experiment:
     """A file of configs/experiment.
 
-    fixed: what it sets. options: what it sets or varies, apart from adapter and seed. adapters:
-    those that it is for.
+    fixed: what it sets. swept: what it varies. options: both, apart from adapter and seed.
+    adapters: those that it is for.
     """
 
     name: str
     purpose: str
-    fixed: dict[str, Any] = field(hash=False)
+    fixed: dict[str, Any]
+    swept: frozenset[str]
     options: frozenset[str]
     adapters: frozenset[str]
-    is_sweep: bool
 
     @classmethod
     def read(cls, file: Path) -> "Experiment":
@@ -70,9 +70,9 @@ class Experiment:
             # its header says it before the first command or further sentence
             purpose=re.split(r": |\. |;| python ", words)[0],
             fixed=content,
+            swept=frozenset(params),
             options=frozenset({*dotted(content), *params} - {"adapter", "seed"}),
             adapters=frozenset(adapters.split(",")),
-            is_sweep=bool(params),
         )
 
 
@@ -253,9 +253,7 @@ def _purpose(options: Options, experiments: Sequence[Experiment]) -> str:
     ]
     if not fitting:
         return NO_EXPERIMENT
-    best = min(
-        fitting, key=lambda one: (not one.is_sweep, -len(one.options & own), len(one.options))
-    )
+    best = min(fitting, key=lambda one: (not one.swept, -len(one.options & own), len(one.options)))
     return f"{best.purpose} (`experiment={best.name}`)"
 
 

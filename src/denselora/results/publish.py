@@ -70,7 +70,7 @@ def check_kind(
         ("model.path", there.model.path, model.path),
         ("protocol", there.protocol.hash, protocol),
         ("data", f"{there.data.name} ({there.data.label})", f"{data.name} ({data.label})"),
-        ("adapter weights", weights, adapter and weights and adapter[: len(weights)]),
+        ("adapter weights", weights, weights and adapter[: len(weights)]),
     ):
         if was != now and not (what == "model.path" and Path(was).resolve() == Path(now).resolve()):
             raise UserError(
