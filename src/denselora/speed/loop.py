@@ -293,6 +293,11 @@ class Compiled(Ours):
     def prepare(self) -> CompiledBlocks:
         return CompiledBlocks(self.model, self.pass_tokens)
 
+    def gradients(self, rows: list[dict[str, np.ndarray]]) -> dict[str, torch.Tensor]:
+        found = super().gradients(rows)
+        self.blocks = self.prepare()  # with dropout, other code: its sizes are compiled afresh
+        return found
+
 
 ALSO = {"recorded": Recorded, "compiled": Compiled}
 
