@@ -7,6 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch.torch_version import TorchVersion
 
+from denselora.adapter import use_fused
 from denselora.errors import UserError
 from denselora.training.attention import Rows as Layout
 from denselora.training.attention import arguments
@@ -114,6 +115,37 @@ def test_a_recording_that_differs_is_never_used(unrecorded, monkeypatch, capsys)
 def test_recording_draws_none_of_the_runs_random_numbers(unrecorded):
     (recording, replaying), _, _ = step(True, steps=2, dropout=0.2)
     assert recording == replaying
+
+
+def test_a_recording_begins_with_nothing_left_of_the_computation_before(unrecorded, monkeypatch):
+    # with copies of the weights in autocast's cache CUDA ended every recording of LoRA
+    computed, capture, left = GraphedBlocks._blocks, GraphedBlocks._capture, []
+
+    def accumulation(weight):
+        """Autograd's node of a weight: a new one where no computation holds it."""
+        return weight.expand_as(weight).grad_fn.next_functions[0][0]
+
+    def marked(self, rows):
+        def compute(*given):
+            result = computed(self, rows)(*given)
+            for weight in self._trained:
+                accumulation(weight).metadata["before"] = True
+            return result
+
+        return compute
+
+    def recording(self, given):
+        left.extend("before" in accumulation(weight).metadata for weight in self._trained)
+        return capture(self, given)
+
+    monkeypatch.setattr(GraphedBlocks, "_blocks", marked)
+    monkeypatch.setattr(GraphedBlocks, "_capture", recording)
+    model = model_for_training().train()
+    blocks = GraphedBlocks(model, 60, 16, 40, must=True)
+    batch = blocks.padded(global_batch("micro_batch_mean").at(0, 60).passes[0])
+    with use_fused("never"), torch.autocast("cpu", torch.bfloat16):
+        weighted_loss(model, batch, None)
+    assert left and not any(left)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")

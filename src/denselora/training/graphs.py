@@ -110,9 +110,10 @@ class GraphedBlocks:
         """Record a size and compare it with the blocks themselves; whether it is to be used."""
         tokens, graph = given[1].shape[1], None
         try:
-            computed = self._result(self._blocks(rows), given)
-            graph = self._capture(given)  # after which no memory of the computation is held
-            off_by = _off_by(self._result(graph, given), computed)
+            with _uncached_autocast(given[0].device.type):
+                computed = self._result(self._blocks(rows), given)
+                graph = self._capture(given)  # after which no memory of the computation is held
+                off_by = _off_by(self._result(graph, given), computed)
         except RuntimeError as error:
             if self._must and is_out_of_memory(error):
                 raise
@@ -142,11 +143,7 @@ class GraphedBlocks:
     def _capture(self, given: tuple[torch.Tensor, ...]) -> nn.Module:
         blocks = _Blocks(self._forward, self._trained, self._longest)
         samples = tuple(t.detach().clone().requires_grad_(t.requires_grad) for t in given)
-        half = torch.get_autocast_dtype("cuda")
-        autocast = torch.autocast(
-            "cuda", half, enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False
-        )
-        with self._own_random_numbers(), autocast:
+        with self._own_random_numbers():
             torch.cuda.make_graphed_callables(
                 blocks, samples, allow_unused_input=True, pool=self._pool
             )
@@ -178,6 +175,13 @@ class GraphedBlocks:
         """Within, random numbers are drawn without any from the run's stream."""
         device = self._trained[0].device
         return torch.random.fork_rng([device] if device.type == "cuda" else [])
+
+
+def _uncached_autocast(device: str) -> torch.autocast:
+    """Autocast as it is, but without copies of trained weights for later: through them autograd
+    remembers the stream of the computation before, and CUDA ends the recording on another."""
+    half, enabled = torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
+    return torch.autocast(device, half, enabled=enabled, cache_enabled=False)
 
 
 def _off_by(found, expected) -> float:

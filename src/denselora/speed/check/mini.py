@@ -43,6 +43,31 @@ def resumed_recorded(place: Place) -> Iterator[Finding]:
     yield from _killed(place, "bf16, trainer.cuda_graphs", "trainer.cuda_graphs=true")
 
 
+def recorded(place: Place) -> Iterator[Finding]:
+    """trainer.cuda_graphs gives the losses that it gives without, under every kind of operation:
+    PEFT's LoRA, and DenseLoRA without its operator."""
+    if not place.is_gpu:
+        yield Finding("losses, trainer.cuda_graphs", "skipped: needs a GPU")
+        return
+    for name, options in {
+        "PEFT's LoRA": ("adapter=lora",),
+        "naive DenseLoRA": ("trainer.fused=never",),
+    }.items():
+        yield from _recorded(place, name, "adapter.dropout=0", *options)
+
+
+def _recorded(place: Place, name: str, *options: str) -> Iterator[Finding]:
+    with tempfile.TemporaryDirectory() as folder:
+        ways = {way: f"{folder}/{way}" for way in ("true", "false")}
+        runs = [start(place, to, *options, f"trainer.cuda_graphs={w}") for w, to in ways.items()]
+        for run in runs:
+            end(run)
+        found, plain = (losses_of(to) for to in ways.values())
+    off = max(abs(a - b) / b for a, b in zip(found, plain, strict=True))
+    what = f"{name}, loss of {len(plain)} steps, recorded and not, furthest apart"
+    yield Finding(what, f"{off:.1e}", "at most 0.02", off <= 0.02)
+
+
 def _killed(place: Place, what: str, *options: str) -> Iterator[Finding]:
     options = (*DETERMINISTIC, *options)
     with tempfile.TemporaryDirectory() as folder:

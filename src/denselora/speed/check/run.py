@@ -41,6 +41,7 @@ PARTS: dict[str, tuple[Check, ...]] = {
         Check(mini.losses, 120),
         Check(mini.resumed, 120),
         Check(mini.resumed_recorded, 120),
+        Check(mini.recorded, 120),
         Check(answers.beams, 90),
         Check(answers.choice, 90),
     ),
