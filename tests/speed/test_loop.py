@@ -47,3 +47,12 @@ def test_a_missing_gradient_is_found(monkeypatch):
         way.optimizer = loop.torch.optim.AdamW([weight])
         monkeypatch.setattr(loop.Ours, "backward", lambda self, rows: 0)
         way.gradients([])
+
+
+def test_after_the_comparison_without_dropout_the_blocks_are_compiled_afresh(monkeypatch):
+    monkeypatch.setattr(loop.Ours, "gradients", lambda self, rows: {"seen with": self.blocks})
+    monkeypatch.setattr(loop.Compiled, "prepare", lambda self: "afresh")
+    way = loop.Compiled.__new__(loop.Compiled)
+    way.blocks = "compiled without dropout"
+    assert way.gradients([]) == {"seen with": "compiled without dropout"}
+    assert way.blocks == "afresh"

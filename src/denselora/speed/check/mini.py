@@ -44,8 +44,7 @@ def resumed_recorded(place: Place) -> Iterator[Finding]:
 
 
 def recorded(place: Place) -> Iterator[Finding]:
-    """trainer.cuda_graphs gives the losses that it gives without, under every kind of operation:
-    PEFT's LoRA, and DenseLoRA without its operator."""
+    """Losses with trainer.cuda_graphs are those without, for products that autocast casts."""
     if not place.is_gpu:
         yield Finding("losses, trainer.cuda_graphs", "skipped: needs a GPU")
         return

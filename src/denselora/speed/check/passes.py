@@ -29,7 +29,7 @@ def attention(place: Place) -> Iterator[Finding]:
     def through(dtype: torch.dtype) -> list[Tensor]:
         inputs = [part.to(place.device, dtype).requires_grad_() for part in given]
         y, _ = varlen_attention(None, *inputs, None, **arguments)
-        return [y, *torch.autograd.grad(y, inputs, grad.to(dtype))]
+        return [y.detach(), *torch.autograd.grad(y, inputs, grad.to(dtype))]
 
     exact, half = through(torch.float32), through(torch.bfloat16)
     for name, one, other in zip(("result", "query", "key", "value"), exact, half, strict=True):
