@@ -51,7 +51,7 @@ def recount_folder(folder: str | Path) -> dict[str, Result]:
                 f"{file}: {changed} of {len(predictions)} rows are judged otherwise now than when "
                 "they were made; the file or the code has changed since"
             )
-        check_counted(file, name, read_predictions(file, name), kept)
+        check_counted(file, name, kept)
         results[name] = _counted(kept, count(predictions))
     return results
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ KINDS = {
     "id": int, "prompt_hash": str, "raw": str, "parsed": str | None, "gold": str, "correct": bool,
 }  # fmt: skip
 KEYS = KINDS.keys()
+JSON = json.JSONEncoder(sort_keys=True)
 
 # Every run's file has these columns, so that those of several runs can be read as one table. The
 # last two are null where a row doesn't have them: all answer words in a text that was decoded, or
@@ -107,22 +109,21 @@ def check_predictions(record: Record) -> None:
     for name, kept in record.benchmarks.items():
         file = record.beside(kept.predictions)
         if file:
-            check_counted(file, name, read_predictions(file, name), kept)
+            check_counted(file, name, kept)
 
 
-def check_counted(
-    file: Path, benchmark: str, rows: Sequence[Mapping[str, Any]], kept: Benchmark
-) -> None:
-    """Raise UserError unless a benchmark's result was counted from just these rows of the file."""
-    what = f"{file}: the {len(rows)} rows of {benchmark} are not those of the record"
+def check_counted(file: Path, benchmark: str, kept: Benchmark) -> None:
+    """Raise UserError unless a benchmark's result was counted from just its rows in the file."""
+    found = _read_once(file, benchmark, _version(file))
+    what = f"{file}: the {len(found.ids)} rows of {benchmark} are not those of the record"
     fix = "restore the file, or evaluate again in another folder"
-    if sorted(row["id"] for row in rows) != list(range(kept.n)):
+    if found.ids != list(range(kept.n)):
         raise UserError(f"{what}: ids are not 0 to {kept.n - 1}, each once; {fix}")
-    for key, value in count(rows).items():
+    for key, value in found.counts.items():
         expected = getattr(kept, key)
         if expected is not None and value != expected:
             raise UserError(f"{what}: {key} is {value}, there {expected}; {fix}")
-    if kept.rows_hash and rows_hash(rows) != kept.rows_hash:
+    if kept.rows_hash and found.hash != kept.rows_hash:
         raise UserError(f"{what}: some have changed since; {fix}")
 
 
@@ -130,7 +131,7 @@ def rows_hash(rows: Sequence[Mapping[str, Any]]) -> str:
     """Twelve hex digits that change with any value of any row."""
     digest = hashlib.sha256()
     for row in sorted(rows, key=lambda row: row["id"]):
-        digest.update(json.dumps(row, sort_keys=True).encode())
+        digest.update(JSON.encode(row).encode())
     return digest.hexdigest()[:12]
 
 
@@ -139,22 +140,33 @@ def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
 
     Raises `UserError` when two of the files were not made from the same prompts.
     """
-    outcomes = [_outcomes(file, benchmark, _version(file)) for file in files]
-    for file, (prompts, _) in zip(files, outcomes, strict=True):
-        if prompts != outcomes[0][0]:
+    found = [_read_once(file, benchmark, _version(file)) for file in files]
+    for file, one in zip(files, found, strict=True):
+        if (one.ids, one.prompts) != (found[0].ids, found[0].prompts):
             raise UserError(
                 f"{files[0]} and {file} hold different prompts, so they cannot be compared; "
                 "evaluate both on the same files"
             )
-    return np.array([correct for _, correct in outcomes], bool)
+    return np.array([one.correct for one in found], bool)
 
 
-# one run is compared with many, and a run's file has all its benchmarks: neither is read each time
+@dataclass(frozen=True)
+class _Rows:
+    """What is asked of a benchmark's rows again and again, in order of their ids."""
+
+    ids: list[int]
+    prompts: list[str]
+    correct: list[bool]
+    counts: dict[str, int]
+    hash: str
+
+
+# a file is checked, and compared with many others
 @cache
-def _outcomes(file: Path, benchmark: str, version: tuple) -> tuple[list[tuple], list[bool]]:
-    """(id, prompt hash) and whether it was answered right, of each row in order of the ids."""
+def _read_once(file: Path, benchmark: str, version: tuple) -> _Rows:
     rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])
-    return [(row["id"], row["prompt_hash"]) for row in rows], [row["correct"] for row in rows]
+    columns = ([row[key] for row in rows] for key in ("id", "prompt_hash", "correct"))
+    return _Rows(*columns, count(rows), rows_hash(rows))
 
 
 @lru_cache(maxsize=16)
