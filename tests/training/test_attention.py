@@ -12,6 +12,7 @@ from transformers import (
 )
 
 from denselora.data.batch import pack
+from denselora.training import attention
 from denselora.training.attention import keep_rows_apart, row_arguments, varlen_attention
 from tests.tiny import TINY, tiny_llama
 
@@ -50,6 +51,19 @@ def test_what_is_saved_does_not_name_the_attention(tmp_path):
     keep_rows_apart(model)
     model.save_pretrained(tmp_path)
     assert "varlen" not in (tmp_path / "config.json").read_text()
+
+
+def test_under_autocast_a_model_in_fp32_asks_for_flash_attention_in_half_precision(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        attention, "_flash", lambda query, value: asked.append((query.dtype, value.dtype))
+    )
+    model = tiny_llama()
+    assert keep_rows_apart(model)
+    asked.clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        logits(model, ROWS)
+    assert {*asked} == {(torch.bfloat16, torch.bfloat16)}
 
 
 @pytest.mark.gpu

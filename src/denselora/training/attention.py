@@ -46,6 +46,10 @@ def varlen_attention(
     if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
         raise NotImplementedError
     before = sliding_window - 1 if sliding_window else -1  # tokens seen before one's own, -1: all
+    kind = query.device.type
+    if torch.is_autocast_enabled(kind):  # as it casts for torch's attention: fp32 has no flash
+        half = torch.get_autocast_dtype(kind)
+        query, key, value = (part.to(half) for part in (query, key, value))
     if _flash(query, value):
         # not every torch from 2.11 on lets several heads share a key in this function
         shared = query.shape[1] // key.shape[1]
