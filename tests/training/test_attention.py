@@ -46,6 +46,12 @@ def test_models_that_cannot_are_left_as_they_were():
         assert model.config._attn_implementation == before
 
 
+def test_a_model_without_weights_is_asked_too():
+    with torch.device("meta"):
+        model = tiny_llama()
+    assert keep_rows_apart(model)
+
+
 def test_what_is_saved_does_not_name_the_attention(tmp_path):
     model = tiny_llama()
     keep_rows_apart(model)

@@ -47,7 +47,8 @@ def varlen_attention(
         raise NotImplementedError
     before = sliding_window - 1 if sliding_window else -1  # tokens seen before one's own, -1: all
     kind = query.device.type
-    if torch.is_autocast_enabled(kind):  # as it casts for torch's attention: fp32 has no flash
+    # as autocast casts for torch's attention: fp32 has no flash
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         half = torch.get_autocast_dtype(kind)
         query, key, value = (part.to(half) for part in (query, key, value))
     if _flash(query, value):
