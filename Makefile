@@ -82,23 +82,23 @@ reproduce: $(STAMP)  ## the rows of Table 1 on any model of configs/model (MODEL
 reproduce-paper: $(STAMP)  ## list every run of the paper with hours and memory, and what 1, 8 and 64 GPUs make of them (ARGS="gpus=8")
 	$(PY) scripts/reproduce_paper.py $(ARGS)
 
-reproduce-smollm2: $(STAMP)  ## the study of docs/study.md on SmolLM2-135M (ARGS="data=local data.path=FOLDER")
+reproduce-smollm2: $(STAMP)  ## the study of docs/study.md on SmolLM2-135M (ARGS="data=local data.path=FOLDER data.n_train=28000 data.balanced=true")
 	$(PY) scripts/study.py $(ARGS)
 
-sweep-rank: $(STAMP)  ## accuracy by rank (MODEL=mini)
+sweep-rank: $(STAMP)  ## accuracy by rank (LLaMA3-8B, or MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=rank $(call model,$(MODEL)) $(ARGS)
 
-sweep-modules: $(STAMP)  ## accuracy by adapted modules (MODEL=mini)
+sweep-modules: $(STAMP)  ## accuracy by adapted modules (LLaMA3-8B, or MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=modules $(call model,$(MODEL)) $(ARGS)
 
-sweep-data: $(STAMP)  ## accuracy by share of training rows (MODEL=mini)
+sweep-data: $(STAMP)  ## accuracy by share of training rows (LLaMA3-8B, or MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=low_resource $(call model,$(MODEL)) $(ARGS)
 
-ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation, scaling (MODEL=mini)
+ablations: $(STAMP)  ## activation, its place, dropout, sharing, initialisation, scaling (LLaMA3-8B, or MODEL=mini)
 	for name in $(notdir $(basename $(wildcard configs/experiment/ablation/*.yaml))); do \
 	  $(PY) scripts/reproduce.py experiment=ablation/$$name $(call model,$(MODEL)) $(ARGS) || exit; done
 
-matched: $(STAMP)  ## the methods of Table 1, clean protocol, tuned learning rate, three seeds (MODEL=mini)
+matched: $(STAMP)  ## the methods of Table 1, clean protocol, tuned learning rate, three seeds (LLaMA3-8B, or MODEL=mini)
 	$(PY) scripts/reproduce.py experiment=learning_rate evaluation=null $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=learning_rate_vera evaluation=null $(call model,$(MODEL)) $(ARGS)
 	$(PY) scripts/reproduce.py experiment=matched tuned=true $(call model,$(MODEL)) $(ARGS)
@@ -106,7 +106,7 @@ matched: $(STAMP)  ## the methods of Table 1, clean protocol, tuned learning rat
 SHARES = $(notdir $(wildcard configs/experiment/budget/*))
 at_share = $(patsubst configs/experiment/%.yaml,%,$(wildcard configs/experiment/budget/$(1)/*.yaml))
 
-budget: $(addprefix budget-,$(SHARES))  ## methods at 0.01, 0.025 and 0.05 % of the parameters: a grid each, then three seeds (MODEL=mini)
+budget: $(addprefix budget-,$(SHARES))  ## methods at 0.01, 0.025 and 0.05 % of the parameters: a grid each, then three seeds (LLaMA3-8B, or MODEL=mini)
 
 budget-%: $(STAMP)
 	$(if $(filter $*,$(SHARES)),,$(error $@: there are $(addprefix budget-,$(SHARES))))

@@ -16,6 +16,8 @@ from denselora.adapter.targets import unmatched
 from denselora.errors import UserError, first_line
 from denselora.models import count_parameters
 
+RECORDED = ("r", "alpha", "target_modules")  # of the method's group, see `describe`
+
 
 def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module:
     """The model with the adapter of the config group `adapter`, ready to train for `steps` steps.
@@ -57,6 +59,13 @@ def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:
             f"adapter={adapter.name}: adapter.peft._target_={target}: PEFT {peft.__version__} has "
             f"no {name}; name one that it has, or install {needed} for those of configs/adapter"
         )
+    for name, value in adapter.peft.items():
+        recorded = "alpha" if name.endswith("_alpha") else name
+        if recorded in RECORDED and adapter.get(recorded, value) != value:
+            raise UserError(
+                f"adapter={adapter.name}: adapter.peft.{name}={value}, while adapter.{recorded}, "
+                f"which goes into the record, is {adapter[recorded]}; set adapter.{recorded}"
+            )
     try:
         config = instantiate(adapter.peft, _convert_="all")
         if isinstance(config, partial):

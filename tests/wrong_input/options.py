@@ -75,6 +75,8 @@ CASES = [
     case("train 'adapter.target_modules=[]'", "adapter.target_modules=[]: give names"),
     case("train 'adapter=[lora,dora]'", "adapter=[lora,dora]: choose one of"),
     case("train adapter=lora +adapter.peft.bias=some", "adapter=lora", "bias: some"),
+    case("train adapter.peft.r=8", "adapter.peft.r=8", "adapter.r", "is 16; set adapter.r"),
+    case("train adapter=lora adapter.peft.lora_alpha=8", "is 64; set adapter.alpha"),
     case("train adapter=lora +adapter.peft.rank_pattern=5", "adapter=lora", "adapter.peft"),
     case("train adapter=lora +adapter.peft.modules_to_save=5", "adapter=lora", "adapter.peft"),
     case("train adapter=lora +adapter.peft.nothing=1", "adapter=lora", "'nothing'"),

@@ -3,7 +3,8 @@
 import hashlib
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,8 @@ def adapter_config(folder: Path) -> peft.PeftConfig | None:
         return None
     fix = f"get adapter_path={folder} whole again, or update peft"
     kind = read_json(file, fix).get("peft_type")
+    if isinstance(kind, str) and kind not in peft.PEFT_TYPE_TO_CONFIG_MAPPING:
+        _import_method(folder)
     if not isinstance(kind, str) or kind not in peft.PEFT_TYPE_TO_CONFIG_MAPPING:
         raise UserError(f"{file}: peft_type={kind!r} is none that this PEFT has; {fix}")
     try:
@@ -73,6 +76,15 @@ def adapter_config(folder: Path) -> peft.PeftConfig | None:
             "which the scorings here don't allow for; give an adapter of weights, such as LoRA"
         )
     return config
+
+
+def _import_method(folder: Path) -> None:
+    """Import the module that training made the method's config with, and which registers it."""
+    trained = read_trained(folder)
+    target = dotted(trained.config).get("adapter.peft._target_") if trained else None
+    if isinstance(target, str) and "." in target:
+        with suppress(ImportError):
+            import_module(target.rpartition(".")[0])
 
 
 def check_bits(folder: Path, quantization: str | None, device: torch.device) -> None:

@@ -59,11 +59,14 @@ class Announce(Callback):
             planned = [(point, estimate(point, config.gpu)) for point in points]
             print_plan(planned, config.gpu)
             for point in points if _lists_runs(config) else []:
-                note_plan(point.folder, point.options)
+                if not point.plan_alone:
+                    note_plan(point.folder, point.options)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Print the table and write tables, figures and the report anew; of runs that were only
         trained, their validation losses, which go into grids.csv."""
+        if all(point.plan_alone for point in self._points):
+            return
         if config.evaluation is None and _lists_runs(config):
             with errors_in_one_line():
                 _note_grid(self._points, Path(config.results_dir))

@@ -71,6 +71,11 @@ class Point:
         return self.folder / f"evaluation{of}"
 
     @property
+    def plan_alone(self) -> bool:
+        """Whether the run is only to say what it would do: trainer.max_steps=0."""
+        return self.config["trainer"]["max_steps"] == 0
+
+    @property
     def done(self) -> bool:
         """Whether nothing is left to do: all benchmarks are evaluated, and that is published."""
         if self.evaluation is None:
@@ -101,6 +106,11 @@ class Point:
         patience_s: how long to wait for a process that still holds the run. Returns `outcome()`.
         Raises UserError for a step that failed; exits with code 75 when it was stopped.
         """
+        if self.plan_alone:
+            if self.config["adapter"]["name"] != "none":
+                print(f"\n== {' '.join(self.options)}", flush=True)
+                run_script("train.py", *self.options)
+            return None
         # the plain base of another seed, which is the same, may be evaluated beside this one
         self._wait(math.inf if self.config["adapter"]["name"] == "none" else patience_s)
         if self.state not in OVER:

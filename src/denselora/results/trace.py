@@ -20,7 +20,8 @@ def trace(records: Sequence[Record], words: str) -> list[str]:
     known = set().union(*map(_words, records))
     for word in asked:
         if word not in known:
-            raise UserError(f"trace: no record has {word!r}; known are {', '.join(sorted(known))}")
+            others = sorted(known - {_plain(record.run_id) for record in records})
+            raise UserError(f"trace: no record has {word!r}; known are {', '.join(others)}")
     lines = []
     for block in build_blocks(records):
         picked = [key for key, column in block.columns.items() if _picks(asked, key, column)]

@@ -122,8 +122,9 @@ def _write(
     }
     write_json(folder / "check_gpu.json", content)
     where = "" if place.is_gpu else " A rehearsal on a CPU: its times mean nothing."
+    failed = sum(row.passed is False for outcome in outcomes for row in outcome.rows)
     lines = [
-        f"{len(outcomes)} of {len(checks)} checks, {seconds:.0f} s, commit "
+        f"{len(outcomes)} of {len(checks)} checks run, {failed} failures, {seconds:.0f} s, commit "
         f"{(git['commit'] or 'unknown')[:9]}{' with changes' if git['dirty'] else ''}.{where}",
         "",
         "| check | what | value | limit or aim | |",
