@@ -39,11 +39,19 @@ def attach(model: PreTrainedModel, adapter: DictConfig, steps: int) -> nn.Module
                 f"adapter={adapter.name}: {', '.join(faults)} matches nothing in the model; name "
                 "modules and layers that it has"
             )
-        return peft.get_peft_model(model, config)
+        return _in_fp32(peft.get_peft_model(model, config))
     except (UserError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # of values that PEFT doesn't check, it may be any
         raise UserError(f"adapter={adapter.name}: {_cause(error)}; see adapter.peft") from None
+
+
+def _in_fp32(model: peft.PeftModel) -> peft.PeftModel:
+    """With all that is trained in fp32: modules_to_save are copies in the base's precision."""
+    for weight in model.parameters():
+        if weight.requires_grad and weight.dtype.itemsize < 4:
+            weight.data = weight.data.float()
+    return model
 
 
 def method_config(adapter: DictConfig, steps: int) -> peft.PeftConfig:

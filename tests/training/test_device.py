@@ -1,9 +1,14 @@
 """The config alone decides what is trained, not the environment."""
 
+from types import SimpleNamespace
+
 import pytest
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from denselora.errors import UserError
-from denselora.training.device import FOREIGN, check_environment
+from denselora.training import device
+from denselora.training.device import FOREIGN, check_environment, start_accelerator
+from denselora.training.job import Job
 from denselora.training.run import train
 from tests.training.inputs import train_config
 
@@ -55,3 +60,14 @@ def test_the_precision_is_the_configs_whatever_the_environment_says(inputs, tmp_
         results.append((train(config) / "adapter_model.safetensors").read_bytes())
         monkeypatch.undo()
     assert results[0] == results[1]
+
+
+def test_sharded_weights_are_computed_in_as_autocast_says_and_not_rounded_by_fsdp(
+    inputs, tmp_path, monkeypatch
+):
+    plugin = SimpleNamespace(mixed_precision_policy="Accelerate's")
+    sharding = SimpleNamespace(is_fsdp2=True, state=SimpleNamespace(fsdp_plugin=plugin))
+    monkeypatch.setattr(device, "Accelerator", lambda **_: sharding)
+    job = Job.from_config(train_config(inputs, f"output_dir={tmp_path}"))
+    assert start_accelerator(job)[0] is sharding
+    assert plugin.mixed_precision_policy == MixedPrecisionPolicy()

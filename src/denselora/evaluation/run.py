@@ -96,21 +96,24 @@ def _evaluate(
     for subject in subjects:
         if subject.adapter:
             check_bits(subject.adapter, config["quantization"], process.device)
-    base = Base(path, precision(process.device), process.device, config["quantization"])
+    dtype = precision(process.device)
+    base = Base(path, dtype, process.device, config["quantization"])
     for subject in subjects:
         subject.folder.check_base(base.fingerprint)
     first = protocol.evaluation_prompt(tests[0].rows[0])
-    plain = prompt_logits(base.model, tokenizer, first)
     positions = getattr(base_config, "max_position_embeddings", None)
-    before = text and loss(base.model, tokenizer, text, positions)
+    with _half(process.device, dtype):
+        plain = prompt_logits(base.model, tokenizer, first)
+        before = text and loss(base.model, tokenizer, text, positions)
 
     # 5. Each subject on each benchmark.
     records, failures = [], []
     total = len(subjects) * sum(test.own for test in tests)
     with tqdm(total=total, unit="row", desc="all", disable=not process.is_main_process) as bar:
         for subject in subjects:
+            model = respondent = scorings = None  # the last subject's may be a whole model
             try:
-                with subject.on(base) as model:
+                with subject.on(base) as model, _half(process.device, dtype):
                     if subject.adapter:
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
@@ -138,6 +141,11 @@ def _evaluate(
                     records.append(record)
     process.wait_for_everyone()
     return records, failures
+
+
+def _half(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """As in training: without it PEFT multiplies in the adapter's fp32, or gives it to the base."""
+    return torch.autocast(device.type, dtype, enabled=dtype.itemsize < 4)
 
 
 def _answer(

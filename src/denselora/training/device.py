@@ -5,6 +5,7 @@ import os
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import parse_flag_from_env
+from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from denselora.errors import UserError, first_line
 from denselora.models import precision
@@ -71,4 +72,8 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
         log_with=job.config["tracker"],
         project_dir=str(job.folder),
     )
+    if accelerator.is_fsdp2:
+        # Accelerate's own would compute and sum up adapters, and round the loss, in half precision;
+        # autocast does here what it does on one GPU
+        accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
     return accelerator, torch.float32 if job.config["adapter"]["name"] == "full" else dtype

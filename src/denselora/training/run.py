@@ -136,7 +136,8 @@ def _fine_tune(
     model = attach(base, job.adapter, steps)
     method = describe(model, job.config["adapter"])
     kept_method = part(Method, "adapter", **method)
-    head = frozen_head(model)
+    with accelerator.autocast():  # without it some methods of PEFT give fp32 under a base in bits
+        head = frozen_head(model)
     start = matrices(model)
     blocks = None
     if settings.compile:

@@ -30,6 +30,8 @@ class Harness(Scoring):
 
     @classmethod
     def lacks(cls) -> str | None:
+        if PartialState().num_processes > 1:
+            return "one process, for the others would wait without an end: start it without launch"
         try:
             import lm_eval  # noqa: F401
         except ImportError as error:
