@@ -7,6 +7,9 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 
+# make would ignore them without a word
+$(foreach name,ROW SEED ARG,$(if $(filter command,$(origin $(name))),$(error $(name)=: write $(name)S=)))
+
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 24
 

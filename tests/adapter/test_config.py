@@ -19,6 +19,7 @@ from denselora import DenseLoraConfig
         ("activation", "tanh"),
         ("decoder_activation", "tanh"),
         ("dropout_at", ["output"]),
+        ("dropout_at", "input"),
         ("core_init", "zero"),
         ("share", "all"),
         ("bias", "some"),

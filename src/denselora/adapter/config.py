@@ -69,6 +69,8 @@ class DenseLoraConfig(PeftConfig):
             raise ValueError(f"denselora_alpha must be positive, got {self.denselora_alpha!r}")
         if not isinstance(self.denselora_dropout, Real) or not 0 <= self.denselora_dropout < 1:
             raise ValueError(f"denselora_dropout must be in [0, 1), got {self.denselora_dropout!r}")
+        if isinstance(self.dropout_at, str):
+            raise ValueError(f"dropout_at must be a list, got {self.dropout_at!r}")
         for name, values, allowed in (
             ("activation", [self.activation], ACTIVATIONS),
             ("decoder_activation", [self.decoder_activation or self.activation], ACTIVATIONS),
