@@ -62,9 +62,8 @@ def test_runs_that_are_only_trained_leave_their_validation_losses(call, ran, fol
 
 
 def test_a_plan_of_no_steps_runs_and_notes_nothing(call, ran, folders):
-    code, out, err = call("adapter=lora,none", "trainer.max_steps=0")
+    code, _, err = call("adapter=lora,none", "trainer.max_steps=0")
     assert code == 0, err
-    assert "nothing was trained or written: trainer.max_steps=0" in out
     assert ran == ["train.py"] and not [*folders.results.iterdir()]
     assert [file.name for file in folders.runs.iterdir()] == ["multirun.yaml"]  # Hydra's own
 
