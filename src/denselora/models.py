@@ -189,6 +189,12 @@ def precision(device: torch.device, wanted: str = "auto") -> torch.dtype:
     return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[wanted]
 
 
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Computing in a dtype as `precision` gives it: in half precision torch casts each product, in
+    fp32 nothing."""
+    return torch.autocast(device.type, dtype, enabled=dtype.itemsize < 4)
+
+
 def count_parameters(model: nn.Module) -> tuple[int, int]:
     """(trainable, all) parameters; a 4-bit weight counts what it stands for, as PEFT counts."""
     if hasattr(model, "get_nb_trainable_parameters"):

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from denselora.compatibility import check_base
 from denselora.digest import digests
 from denselora.models import (
+    autocast,
     check_access,
     count_parameters,
     fingerprint,
@@ -53,6 +54,11 @@ class Base:
     def fingerprint(self) -> dict[str, Any]:
         """Of the plain base, whose weights are read for it once; see `models.fingerprint`."""
         return fingerprint(self.model)
+
+    def autocast(self) -> torch.autocast:
+        """To ask under, as was trained: without it PEFT multiplies in an adapter's fp32, or hands
+        that on to a base in half precision."""
+        return autocast(self.device, self.dtype)
 
     @contextmanager
     def used(self) -> Iterator[PreTrainedModel]:

@@ -46,5 +46,6 @@ def load_respondent(
     if folder:
         check_bits(folder, config["quantization"], device)
     base = Base(path, precision(device), device, config["quantization"])
-    with adapted(base, folder, trained) if folder else nullcontext(base.model) as model:
+    subject = adapted(base, folder, trained) if folder else nullcontext(base.model)
+    with subject as model, base.autocast():
         yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

@@ -96,13 +96,12 @@ def _evaluate(
     for subject in subjects:
         if subject.adapter:
             check_bits(subject.adapter, config["quantization"], process.device)
-    dtype = precision(process.device)
-    base = Base(path, dtype, process.device, config["quantization"])
+    base = Base(path, precision(process.device), process.device, config["quantization"])
     for subject in subjects:
         subject.folder.check_base(base.fingerprint)
     first = protocol.evaluation_prompt(tests[0].rows[0])
     positions = getattr(base_config, "max_position_embeddings", None)
-    with _half(process.device, dtype):
+    with base.autocast():
         plain = prompt_logits(base.model, tokenizer, first)
         before = text and loss(base.model, tokenizer, text, positions)
 
@@ -113,7 +112,7 @@ def _evaluate(
         for subject in subjects:
             model = respondent = scorings = None  # the last subject's may be a whole model
             try:
-                with subject.on(base) as model, _half(process.device, dtype):
+                with subject.on(base) as model, base.autocast():
                     if subject.adapter:
                         logits = prompt_logits(model, tokenizer, first)
                         check_effect(logits, plain, subject.adapter)
@@ -141,11 +140,6 @@ def _evaluate(
                     records.append(record)
     process.wait_for_everyone()
     return records, failures
-
-
-def _half(device: torch.device, dtype: torch.dtype) -> torch.autocast:
-    """As in training: without it PEFT multiplies in the adapter's fp32, or gives it to the base."""
-    return torch.autocast(device.type, dtype, enabled=dtype.itemsize < 4)
 
 
 def _answer(

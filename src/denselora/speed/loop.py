@@ -22,6 +22,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from denselora.adapter import DenseLoraConfig, use_fused
 from denselora.data.batch import IGNORED
+from denselora.models import autocast
 from denselora.speed.clock import now, spread
 from denselora.speed.memory import peak_bytes
 from denselora.training.attention import keep_rows_apart
@@ -198,7 +199,7 @@ class Way:
     def __init__(self, model: nn.Module, precision: torch.dtype, loop: DictConfig):
         self.model, self.device = model.train(), model.device
         self.dropout, self.pass_tokens = loop.dropout, loop.pass_tokens
-        self.half = torch.autocast(self.device.type, precision, enabled=precision != torch.float32)
+        self.half = autocast(self.device, precision)
         trained = [weight for weight in model.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=1e-4)
 

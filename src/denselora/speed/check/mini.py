@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from denselora.errors import UserError
@@ -20,14 +20,7 @@ DETERMINISTIC = ("deterministic=true", "trainer.save_steps=5")
 def losses(place: Place) -> Iterator[Finding]:
     """The loss curve of the GPU and of the CPU for one seed, fp32, without dropout."""
     options = ("adapter.dropout=0", "trainer.precision=fp32")
-    with tempfile.TemporaryDirectory() as folder:
-        there = start(place, f"{folder}/gpu", *options)
-        here = start(place, f"{folder}/cpu", *options, on_cpu=True)
-        end(there), end(here)
-        ours, theirs = (losses_of(f"{folder}/{name}") for name in ("gpu", "cpu"))
-    off = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
-    what = f"loss of {len(ours)} steps, GPU and CPU, furthest apart"
-    yield Finding(what, f"{off:.1e}", "at most 0.001", off <= 1e-3)
+    yield losses_apart(place, "GPU and CPU", 0.001, options, options, other_on_cpu=True)
 
 
 def resumed(place: Place) -> Iterator[Finding]:
@@ -52,19 +45,34 @@ def recorded(place: Place) -> Iterator[Finding]:
         "PEFT's LoRA": ("adapter=lora",),
         "naive DenseLoRA": ("trainer.fused=never",),
     }.items():
-        yield from _recorded(place, name, "adapter.dropout=0", *options)
+        ways = [
+            ("adapter.dropout=0", *options, f"trainer.cuda_graphs={way}")
+            for way in ("true", "false")
+        ]
+        yield losses_apart(place, f"{name}, recorded and not", 0.02, *ways)
 
 
-def _recorded(place: Place, name: str, *options: str) -> Iterator[Finding]:
+def losses_apart(
+    place: Place,
+    name: str,
+    limit: float,
+    one: Sequence[str],
+    other: Sequence[str],
+    other_on_cpu: bool = False,
+) -> Finding:
+    """How far the losses of two runs with these options are apart, side by side: the largest
+    |one - other| / other, which may be the limit."""
     with tempfile.TemporaryDirectory() as folder:
-        ways = {way: f"{folder}/{way}" for way in ("true", "false")}
-        runs = [start(place, to, *options, f"trainer.cuda_graphs={w}") for w, to in ways.items()]
+        runs = [
+            start(place, f"{folder}/one", *one),
+            start(place, f"{folder}/other", *other, on_cpu=other_on_cpu),
+        ]
         for run in runs:
             end(run)
-        found, plain = (losses_of(to) for to in ways.values())
-    off = max(abs(a - b) / b for a, b in zip(found, plain, strict=True))
-    what = f"{name}, loss of {len(plain)} steps, recorded and not, furthest apart"
-    yield Finding(what, f"{off:.1e}", "at most 0.02", off <= 0.02)
+        ours, theirs = (losses_of(f"{folder}/{name}") for name in ("one", "other"))
+    off = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
+    what = f"loss of {len(ours)} steps, {name}, furthest apart"
+    return Finding(what, f"{off:.1e}", f"at most {limit:g}", off <= limit)
 
 
 def _killed(place: Place, what: str, *options: str) -> Iterator[Finding]:

@@ -50,6 +50,11 @@ class Outcome:
         failed = [Finding("the check itself", self.failure, "ends", False)] if self.failure else []
         return self.findings + failed
 
+    @property
+    def failures(self) -> list[str]:
+        """Of each row that failed, the check and what."""
+        return [f"{self.check.name}: {row.what}" for row in self.rows if row.passed is False]
+
 
 @dataclass
 class _Process:

@@ -82,9 +82,7 @@ def run(cfg: DictConfig) -> bool:
             tqdm.write(_lines(outcome))
             bar.update()
             _write(folder, outcomes, checks, place, time.monotonic() - began)
-    failed = [
-        f"{o.check.name}: {row.what}" for o in outcomes for row in o.rows if row.passed is False
-    ]
+    failed = [each for outcome in outcomes for each in outcome.failures]
     print(f"{len(checks)} checks, {len(failed)} failures; {folder}/check_gpu.md")
     for line in failed:
         print(f"FAILED {line}", file=sys.stderr)
@@ -122,7 +120,7 @@ def _write(
     }
     write_json(folder / "check_gpu.json", content)
     where = "" if place.is_gpu else " A rehearsal on a CPU: its times mean nothing."
-    failed = sum(row.passed is False for outcome in outcomes for row in outcome.rows)
+    failed = sum(len(outcome.failures) for outcome in outcomes)
     lines = [
         f"{len(outcomes)} of {len(checks)} checks run, {failed} failures, {seconds:.0f} s, commit "
         f"{(git['commit'] or 'unknown')[:9]}{' with changes' if git['dirty'] else ''}.{where}",
