@@ -77,6 +77,7 @@ rows = experiment=$(call list,$(addprefix table1/,$(subst $(comma), ,$(ROWS)))) 
 model = model=$(1)$(if $(filter mini,$(1)), data=mini protocol=clean)
 
 reproduce-llama3-8b: $(STAMP)  ## Table 1 on LLaMA3-8B: data, training, tables (ROWS="lora_r32 vera" SEEDS="1 2" ARGS=options)
+	$(if $(filter command,$(origin MODEL)),$(error MODEL=: write make reproduce MODEL=$(MODEL)))
 	$(PY) scripts/reproduce.py $(rows) $(call model,llama3_8b) $(ARGS)
 
 reproduce: $(STAMP)  ## the rows of Table 1 on any model of configs/model (MODEL=llama3_2_1b, mini, ...)

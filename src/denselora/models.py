@@ -69,6 +69,7 @@ def empty_base(path: str) -> PreTrainedModel:
     try:
         with init_empty_weights(include_buffers=False):
             base = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        base.tie_weights()  # the move to the meta device has parted them
     except Exception as error:  # values of wrong types can fail in any way
         raise _unreachable(path, error) from None
     has_layers = getattr(config, "num_hidden_layers", 1) > 0

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -476,7 +477,23 @@ def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "12 steps of 4 rows (2 × 2 × 1 processes)" in shown
     assert "GiB a device" in shown and "tokens" in shown
+    assert re.search(r"run \S+: CPU \(\d+ threads?\), fp32\n", shown)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_head_of_its_own_is_trained_beside_a_tied_base(start, capsys):
+    options = ("adapter.r=4", "+adapter.peft.modules_to_save=[lm_head]", "trainer.max_steps=2")
+    run = start(*options)
+    counted = capsys.readouterr().out
+    trained = load_file(run / "adapter" / "adapter_model.safetensors")
+    assert sum(tensor.numel() for tensor in trained.values()) == trainable(counted)
+    start(*options[:2], "trainer.max_steps=0")
+    assert trainable(capsys.readouterr().out) == trainable(counted)
+
+
+def trainable(shown: str) -> int:
+    """The trained parameters that a run says it has."""
+    return int(re.search(r"([\d,]+) trainable", shown)[1].replace(",", ""))
 
 
 def test_a_checkpoint_that_lacks_tensors_is_not_continued(start, tmp_path):

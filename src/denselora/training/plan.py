@@ -18,6 +18,7 @@ from denselora.data.subset import subset
 from denselora.errors import UserError
 from denselora.methods import attach, describe, method_config
 from denselora.models import count_parameters, empty_base, read_config
+from denselora.provenance import device
 from denselora.training.attention import keep_rows_apart
 from denselora.training.job import Job
 from denselora.training.loss import frozen_head, weighted_loss
@@ -102,13 +103,15 @@ class Plan:
         sets = [self.rows, self.held_out] if self.held_out else [self.rows]
         return sha256("".join(each.digest for each in sets).encode()).hexdigest()
 
-    def print(self, method: dict[str, Any], start: int) -> None:
+    def print(self, method: dict[str, Any], start: int, precision: str) -> None:
         """Three lines: the run, its parameters, its rows and steps.
 
-        method: as `methods.describe` gives it. start: steps done before.
+        method: as `methods.describe` gives it. start: steps done before. precision: as Accelerate
+        names it.
         """
         settings = self.job.settings
-        print(f"run {self.job.run_id}")
+        precision = "fp32" if precision == "no" else precision
+        print(f"run {self.job.run_id}: {device()['name']}, {precision}")
         print(
             f"{method['label']}: {method['trainable']:,} trainable of "
             f"{method['total']:,} parameters ({method['trainable_percent']:.4f} %)"
@@ -121,12 +124,12 @@ class Plan:
         )
 
 
-def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype) -> None:
+def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype, precision: str) -> None:
     """Print the plan, its tokens, and the memory it needs.
 
-    model: on the meta device, see `empty_model`.
+    model: on the meta device, see `empty_model`. dtype: of the base. precision: see `Plan.print`.
     """
-    plan.print(describe(model, plan.job.config["adapter"]), start=0)
+    plan.print(describe(model, plan.job.config["adapter"]), 0, precision)
     numbers = [number for step in range(plan.steps) for number in plan.schedule[step]]
     lengths = [plan.rows.lengths[number] for number in numbers]
     longest = max(lengths)
@@ -154,7 +157,6 @@ def empty_model(job: Job, steps: int) -> nn.Module:
             model = base.requires_grad_(False)
         else:
             model = attach(base, job.adapter, steps)
-    base.tie_weights()  # the move to the meta device has parted them
     trainable, total = count_parameters(model)
     if 2 * trainable > total and job.config["adapter"]["name"] != "full":
         raise UserError(

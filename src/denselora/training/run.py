@@ -93,7 +93,7 @@ def train(cfg: DictConfig) -> Path | None:
         empty = plan.checked_model(tokenizer, accelerator.device)
         if dry_run:
             if accelerator.is_main_process:
-                print_dry_run(plan, empty, dtype)
+                print_dry_run(plan, empty, dtype, accelerator.mixed_precision)
             return None
         if settings.compile:
             check_compiler(accelerator)
@@ -163,7 +163,8 @@ def _fine_tune(
         if resumed:
             checkpoints.set_aside_after(resumed)
         folder.begin(job.config, saved["metrics"] if saved else "")
-        plan.print(method, saved["progress"]["step"] if saved else 0)
+        step = saved["progress"]["step"] if saved else 0
+        plan.print(method, step, accelerator.mixed_precision)
         if not apart:
             print("each row gets a pass of its own: this model would mix rows that share one")
 
