@@ -53,6 +53,20 @@ def test_row_has_method_rank_share_benchmarks_average_and_difference(tmp_path):
     assert lora["Δ LoRA"] == "reference"
 
 
+def test_runs_whose_base_had_other_weights_are_named(tmp_path):
+    def of(base, record):
+        return dataclasses.replace(
+            record, evaluation=dataclasses.replace(record.evaluation, made_of={"base": base})
+        )
+
+    runs = [of("abc", make_record(seed=seed)) for seed in (1, 2)] + [make_record("none")]
+    alike = tables(tmp_path, *runs)["commonsense.md"]
+    assert "other weights" not in alike
+    other = of("def", make_record(seed=3))
+    told = tables(tmp_path, *runs, other)["commonsense.md"]
+    assert f"than in most runs here: {other.run_id}." in told.replace("\\", "")
+
+
 def test_what_was_varied_is_in_sheets_of_its_own_beside_the_usual_rows(tmp_path):
     def rate(value):
         return {"config": {"trainer": {"learning_rate": value}}}

@@ -50,6 +50,17 @@ def test_predictions_that_are_not_there_are_reported(tmp_path):
     )
 
 
+def test_rows_are_told_apart_by_what_a_table_says_beside_the_method(tmp_path):
+    def rate(value):
+        return {"config": {"trainer": {"learning_rate": value}}}
+
+    rows = [make_record(run_id="a", **rate(0.1)), make_record(run_id="b", **rate(0.2))]
+    save(tmp_path, *rows, make_record(run_id="c", train_rows=7, **rate(0.2)))
+    found = trace(read_records(tmp_path), "DenseLoRA learning_rate=0.2 train_rows=7")
+    (first,) = [line for line in found if not line.startswith(" ")]
+    assert first == str(tmp_path / "runs" / "c" / "record.json")
+
+
 def test_unknown_word_is_reported_with_the_known_ones(records):
     with pytest.raises(UserError, match=r"no record has 'vera'; known are .*denselora.*r16"):
         trace(records, "VeRA BoolQ")

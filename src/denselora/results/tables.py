@@ -1,5 +1,6 @@
 """Blocks written out: Markdown, LaTeX, CSV and the terminal."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,18 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     dirty = sum(run.git.dirty is not False for run in block.records)
     if dirty:
         notes.append(f"{dirty} of {len(block.records)} runs: code not as committed, or not known.")
+    bases = [(run.evaluation.made_of or {}).get("base") for run in block.records]
+    if len({*bases} - {None}) > 1:
+        usual, _ = Counter(filter(None, bases)).most_common(1)[0]
+        others = [
+            run.run_id
+            for run, base in zip(block.records, bases, strict=True)
+            if base not in (None, usual)
+        ]
+        notes.append(
+            "The base had other weights, or held them in another type, than in most runs here: "
+            f"{', '.join(others)}."
+        )
     for row in block.rows:
         if row.has_collapsed:
             reason = row.records[0].training.collapsed

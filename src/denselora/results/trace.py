@@ -6,6 +6,7 @@ from denselora.errors import UserError
 from denselora.results.blocks import Row, build_blocks
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.record import Benchmark, Record
+from denselora.results.setting import in_words, setting_of
 from denselora.results.statistics import mcnemar
 
 
@@ -13,13 +14,15 @@ def trace(records: Sequence[Record], words: str) -> list[str]:
     """Lines that say where a cell comes from, a paragraph per run.
 
     words: what the cell's runs have in common, in any order: model, data, protocol, method, r16,
-    seed1, limit20, run id; a benchmark's heading picks the cell, without one all are shown.
+    seed1, limit20, run id, and what a table says beside a method, learning_rate=0.001; a
+    benchmark's heading picks the cell, without one all are shown.
     Raises `UserError` for a word that no record has, or when no record has all of them.
     """
     asked = [_plain(word) for word in words.split()]
     known = set().union(*map(_words, records))
+    options = set().union(*map(_options, records))
     for word in asked:
-        if word not in known:
+        if word not in known | options:
             others = sorted(known - {_plain(record.run_id) for record in records})
             raise UserError(f"trace: no record has {word!r}; known are {', '.join(others)}")
     lines = []
@@ -27,7 +30,7 @@ def trace(records: Sequence[Record], words: str) -> list[str]:
         picked = [key for key, column in block.columns.items() if _picks(asked, key, column)]
         for row in block.rows:
             for record in row.records:
-                if _words(record).issuperset(asked):
+                if (_words(record) | _options(record)).issuperset(asked):
                     lines += _paragraph(row, record, picked)
     if not lines:
         raise UserError(f"trace: no record has all of {', '.join(asked)}; leave one out")
@@ -92,6 +95,12 @@ def _words(record: Record) -> set[str]:
     numbers = {"r": method.r, "seed": record.seed, "limit": record.evaluation.limit}
     names += [f"{name}{number}" for name, number in numbers.items() if number is not None]
     return {_plain(name) for name in names}
+
+
+def _options(record: Record) -> set[str]:
+    """What a run was set to, each as a table has it."""
+    setting = setting_of(record)
+    return {_plain(in_words(setting, [key])) for key in setting}
 
 
 def _picks(asked: list[str], key: str, column: str) -> bool:
