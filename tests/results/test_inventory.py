@@ -73,6 +73,17 @@ def test_a_value_of_any_signs_comes_back(option):
     assert OmegaConf.select(again, option.partition("=")[0]) == option.split("'")[1]
 
 
+@pytest.mark.parametrize(
+    "option", ["+adapter.peft.bias=all", "+adapter.peft.rank_pattern.q_proj=4"]
+)
+def test_an_option_of_pefts_that_was_added_is_added_again(option):
+    record = trained("adapter=lora", option)
+    options = [f"{name}={value}" for name, value in options_of(record).items()]
+    assert option in options
+    again = composed("train", readable(options, Train, several=True))
+    assert OmegaConf.to_container(again, resolve=True)["adapter"] == record.config["adapter"]
+
+
 def test_a_value_that_would_follow_from_another_is_an_option_when_it_does_not():
     options = options_of(trained("adapter.r=8", "adapter.alpha=8", "adapter.dropout_at=[input]"))
     assert options["adapter.alpha"] == "8" and options["adapter.dropout_at"] == "[input]"

@@ -185,8 +185,15 @@ def training_options(trained: dict[str, Any]) -> Options | None:
             set_here[name] = had[name]
             OmegaConf.update(config, name, _literal(had[name]))
     set_here |= dict.fromkeys(_missing(*groups) - set_here.keys(), "FOLDER")
-    in_order = [name for name in dotted(OmegaConf.to_container(config)) if name in set_here]
-    return named | {name: _text(set_here[name]) for name in in_order}
+    listed = dotted(OmegaConf.to_container(config))
+    in_order = {name: set_here[name] for name in listed if name in set_here}
+    # PEFT has more options than the configs name
+    added = {
+        f"+{name}": had[name]
+        for name in sorted(had.keys() - listed)
+        if name.startswith("adapter.peft.")
+    }
+    return named | {name: _text(value) for name, value in (in_order | added).items()}
 
 
 @cache
