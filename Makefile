@@ -140,6 +140,6 @@ clean:  ## remove caches (keeps .venv, data and results)
 	rm -rf .pytest_cache .ruff_cache build src/*.egg-info
 	find src scripts tests -name __pycache__ -type d -exec rm -rf {} +
 
-.PHONY: help setup test test-quick test-tokenizers test-slurm test-ray lint data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
+.PHONY: help setup test test-quick test-tokenizers test-slurm test-ray lint demo mini data data-audit model-smollm2 train tables report evaluate-lm-eval bench check-gpu clean \
   reproduce reproduce-llama3-8b reproduce-paper reproduce-smollm2 sweep-rank sweep-modules \
   sweep-data ablations matched budget status

@@ -26,6 +26,11 @@ def quoted(text: str) -> str:
     return QuotedString(text=escaped, quote=Quote.single).with_quotes()
 
 
+def option_name(argument: str) -> str:
+    """The option that an override sets, adds or deletes: trainer.epochs of ++trainer.epochs=1."""
+    return ARGUMENT.fullmatch(argument)["name"]
+
+
 def readable(arguments: Sequence[str], options: type, several: bool) -> list[str]:
     """The arguments with the values of text options in quotes, so that Hydra reads them as they
     were typed, 1e3 and é too. Those with quotes, a ${...} or a null stay Hydra's.

@@ -175,9 +175,11 @@ class ModuleNames(Kind):
         return names
 
 
+SEED = Whole(0, 2**32 - 1)
 Count = Annotated[int, Whole()]
 CountOrZero = Annotated[int, Whole(0)]
-Seed = Annotated[int, Whole(0, 2**32 - 1)]
+Seed = Annotated[int, SEED]
+Seeds = Annotated[list[int], Several(SEED)]
 Rank = Annotated[int, Whole(1, HIGHEST_RANK)]
 # far from where fp32 overflows
 Positive = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12")]

@@ -67,7 +67,8 @@ class Protocol:
         averages over all tokens of the global batch.
     cutoff: tokens of a training row, EOS included if it fits.
     overlong: "cut" ends a longer row at the cut-off, "drop" takes no loss from it.
-    whole_word_answers: an answer word counts only with a border on both sides.
+    whole_word_answers: an answer word counts only with a border on both sides, and what is read
+        ends at the first "###" of the continuation; else it begins after its last "### Response:".
     """
 
     name: Name

@@ -4,6 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+MISSING = "–"  # in a cell without a value
 
 # what would break a line or steer a terminal
 _CONTROL = re.compile(r"\s*[\x00-\x1f\x7f-\x9f\u2028\u2029]\s*")
@@ -55,3 +59,11 @@ def latex_row(cells: Sequence[str]) -> list[str]:
 def terminal() -> Console:
     """A terminal that shows text as it is: [q_proj] is no markup, :1: no picture."""
     return Console(markup=False, emoji=False)
+
+
+def print_wide(table: Table, console: Console | None = None) -> None:
+    """Show a table as wide as it needs, from there on too."""
+    console = console or terminal()
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table)

@@ -12,8 +12,8 @@ from denselora.reproduce.estimate import Estimate
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
 from denselora.reproduce.points import every_point, point_of
-from denselora.results.tables import MISSING
 from denselora.tasks import SUITES
+from denselora.typeset import MISSING
 
 
 @pytest.fixture

@@ -15,13 +15,3 @@ def answer_ids(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list
     """
     sentences = [SENTENCE.format(word) for word in words]
     return tokenizer(sentences, add_special_tokens=False)["input_ids"]
-
-
-def common(answers: Sequence[Sequence[int]]) -> int:
-    """How many tokens the answers share at their beginning, short of any answer's last one."""
-    first, last = min(answers), max(answers)
-    longest = min(map(len, answers)) - 1
-    shared = 0
-    while shared < longest and first[shared] == last[shared]:
-        shared += 1
-    return shared

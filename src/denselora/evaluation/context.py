@@ -86,10 +86,10 @@ def finite(logits: Tensor) -> Tensor:
     return logits
 
 
-def shared_head(prompts: Sequence[Sequence[int]]) -> list[int]:
-    """The longest beginning that all prompts' ids share, short of any prompt's last token."""
-    first, last = min(prompts), max(prompts)  # these two differ first
-    longest = min(map(len, prompts)) - 1
+def shared_head(rows: Sequence[Sequence[int]]) -> list[int]:
+    """The longest beginning that all rows of ids share, short of any row's last token."""
+    first, last = min(rows), max(rows)  # these two differ first
+    longest = min(map(len, rows)) - 1
     shared = 0
     while shared < longest and first[shared] == last[shared]:
         shared += 1

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from denselora.errors import UserError
+from denselora.evaluation.share import share
 from denselora.readers import read_json, read_text
 from denselora.results.record import NeutralText
 
@@ -135,13 +136,12 @@ def loss(
     model: in evaluation mode, of logits [rows, tokens, vocabulary]. positions: tokens that it was
     made for, if it says so. Each process reads its share.
     """
-    process = PartialState()
     size = min(PIECE, positions or PIECE)
-    mine = sorted(pieces(text, tokenizer, size), key=lambda piece: len(piece.ids), reverse=True)
-    mine = mine[process.process_index :: process.num_processes]
+    cut = sorted(pieces(text, tokenizer, size), key=lambda piece: len(piece.ids), reverse=True)
+    mine = share(cut)
     rows = max(1, LOGITS_AT_ONCE // (size * len(tokenizer)))
     total, tokens = 0.0, 0
-    hidden = not process.is_main_process
+    hidden = not PartialState().is_main_process
     for at in tqdm(
         range(0, len(mine), rows), desc=text.file.name, unit="batch", leave=False, disable=hidden
     ):

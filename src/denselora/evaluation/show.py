@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from denselora.results.record import Benchmark
-from denselora.results.tables import print_wide
 from denselora.tasks import benchmark
-from denselora.typeset import one_line
+from denselora.typeset import one_line, print_wide
 
 if TYPE_CHECKING:
     from denselora.evaluation.ask import Answer

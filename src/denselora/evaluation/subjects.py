@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
+from denselora.command_line import option_name
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import (
     adapted,
@@ -93,11 +94,12 @@ def follow(
         if config is None:
             _require_names(cfg, folder, overrides)
     configs = {folder: config for folder, config in found.items() if config}
+    given = list(map(option_name, overrides))
     for group in filter(cfg.__contains__, FOLLOWED):
-        if any(override.lstrip("+").split("=")[0] == group for override in overrides):
+        if group in given:
             continue
         inside = OmegaConf.create({group: {}})
-        for name in (override.lstrip("+").partition("=")[0] for override in overrides):
+        for name in given:
             if name.startswith(f"{group}."):
                 OmegaConf.update(inside, name, OmegaConf.select(cfg, name))
         named = inside[group]
@@ -128,7 +130,7 @@ def _with(config: Any, named: Any) -> Any:
 
 def _require_names(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
     """Raise UserError unless model, data and protocol are named: their defaults are a guess."""
-    given = {override.lstrip("+").partition("=")[0] for override in overrides}
+    given = set(map(option_name, overrides))
     named = {"model": {"model", "model.path"}, "data": {"data"}, "protocol": {"protocol"}}
     missing = [group for group, by in named.items() if group in cfg and not given & by]
     if missing:

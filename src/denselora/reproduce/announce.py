@@ -24,10 +24,10 @@ from denselora.reproduce.points import check_sweeps, every_point, point_of
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import note_plan
 from denselora.results.record import read_records
-from denselora.results.tables import MISSING, print_table, print_wide
+from denselora.results.tables import print_table
 from denselora.tasks import benchmarks
 from denselora.training.run_folder import RunFolder
-from denselora.typeset import one_line
+from denselora.typeset import MISSING, one_line, print_wide
 
 
 class Announce(Callback):

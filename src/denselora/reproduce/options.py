@@ -6,7 +6,17 @@ from pydantic import model_validator
 
 from denselora.errors import UserError
 from denselora.evaluation.options import ScoringName
-from denselora.fields import AnyText, Count, FilePath, Flag, Several, Whole, Words, options
+from denselora.fields import (
+    AnyText,
+    Count,
+    FilePath,
+    Flag,
+    Seeds,
+    Several,
+    Whole,
+    Words,
+    options,
+)
 from denselora.training.options import Train
 
 # more than there are runs
@@ -48,7 +58,7 @@ class Paper:
     """configs/reproduce_paper.yaml says what they mean."""
 
     models: Words
-    seeds: Annotated[list[int], Several(Whole(0, 2**32 - 1))]
+    seeds: Seeds
     gpu: AnyText
     gpus: Annotated[list[int] | int, Several(Whole(1, MOST_GPUS), one=True)]
     options: AnyText | None

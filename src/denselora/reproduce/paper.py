@@ -17,9 +17,8 @@ from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import OVER, Point
 from denselora.reproduce.points import every_point
 from denselora.reproduce.queue import longest_first
-from denselora.results.tables import MISSING, print_wide
 from denselora.tasks import benchmarks
-from denselora.typeset import one_line, terminal
+from denselora.typeset import MISSING, one_line, print_wide, terminal
 
 EVERY_MODEL = "Table 1"
 # what the paper shows -> its files in configs/experiment

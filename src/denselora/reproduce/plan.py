@@ -9,8 +9,7 @@ from denselora.reproduce.estimate import GPUS, Estimate, assumptions
 from denselora.reproduce.point import OVER, Point
 from denselora.reproduce.states import STATES
 from denselora.results.published import PUBLISHED, Published, read_published
-from denselora.results.tables import MISSING
-from denselora.typeset import one_line, terminal
+from denselora.typeset import MISSING, one_line, terminal
 
 
 def print_plan(planned: Sequence[tuple[Point, Estimate]], gpu: str) -> None:

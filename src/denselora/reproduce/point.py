@@ -4,28 +4,29 @@ import functools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-import denselora.configs  # noqa: F401  (what the configs are resolved with)
-from denselora.command_line import quoted
+from denselora.command_line import option_name, quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
 from denselora.evaluation.neutral_text import find_text
 from denselora.identity import NAMED, run_id
 from denselora.lock import is_locked
 from denselora.reproduce.gpu import one_gpu
+from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import claimed, state_of
 from denselora.reproduce.tuning import best_learning_rate
 from denselora.results.record import RECORD, read_record
+from denselora.training.options import Train
 from denselora.training.run_folder import RunFolder
 
 # what configs/reproduce.yaml has beyond train.yaml
-OWN = ("evaluation", "tuned", "runs_dir", "results_dir", "gpu")
+OWN = {field.name for field in fields(Reproduce)} - {field.name for field in fields(Train)}
 # states in which a run has nothing left to do
 OVER = ("done", "diverged")
 
@@ -51,7 +52,9 @@ class Point:
         own = {key: config.pop(key) for key in OWN}
         if own["evaluation"] is None and config["adapter"]["name"] == "none":
             raise UserError("evaluation=null: adapter=none isn't trained either; leave one out")
-        options = [option for option in overrides if _root(option) not in OWN]
+        options = [
+            option for option in overrides if option_name(option).partition(".")[0] not in OWN
+        ]
         if own["tuned"] and config["adapter"]["name"] != "none":
             rate = best_learning_rate(config, Path(own["runs_dir"]))
             config["trainer"]["learning_rate"] = rate
@@ -188,7 +191,3 @@ def _decisive(config: dict[str, Any]) -> dict[str, Any]:
     if config["adapter"]["name"] != "none":
         return config
     return {key: config[key] for key in (*NAMED, "quantization")} | {"seed": 0}
-
-
-def _root(option: str) -> str:
-    return option.lstrip("+~").partition("=")[0].partition(".")[0]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from denselora.command_line import readable
+from denselora.command_line import option_name, readable
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 
@@ -36,7 +36,7 @@ def calls(options: Sequence[str]) -> Iterator[list[str]]:
     """The options of each call of reproduce.py, in order: the base's, then for each part of the
     plan its grid, its seeds at the best rate, and the same answers once more as text, after which
     there are tables."""
-    own_data = any(option.partition("=")[0] == "data" for option in options)
+    own_data = "data" in map(option_name, options)
     common = [MODEL, *SETTING, *(() if own_data else DATA), *options]
     training = [option for option in common if not option.startswith("evaluation.")]
     text = "evaluation.scoring=generate"

@@ -11,7 +11,6 @@ from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
 from denselora.results.record import Record
 from denselora.results.setting import (
-    MISSING,
     Setting,
     differing_keys,
     in_words,
@@ -19,6 +18,7 @@ from denselora.results.setting import (
     usual_values,
 )
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+from denselora.typeset import MISSING
 
 # what a table's columns show of a setting
 SHOWN = {"r", "train_rows"}

@@ -13,44 +13,27 @@ from denselora.results.blocks import Block, Cell, Row
 from denselora.results.published import Published, PublishedPoint, PublishedRow
 from denselora.results.setting import differing_keys, in_words
 
-# Okabe and Ito's palette, told apart with any kind of colour vision, and for further methods darker
-# and lighter tones of it, which need their marker; a method keeps its own of both.
-COLOURS = {
-    "denselora": "#0072B2",
-    "lora": "#D55E00",
-    "dora": "#009E73",
-    "vera": "#CC79A7",
-    "lokr": "#56B4E9",
-    "adalora": "#E69F00",
-    "hira": "#7A3300",
-    "miss": "#004B73",
-    "peanut": "#005C43",
-    "lily": "#7D4463",
-    "psoft": "#8C6100",
-    "randlora": "#3D8AB3",
-    "c3a": "#B8A900",
-    "unilora": "#000000",
-    "ia3": "#8C8C8C",
-    "road": "#F0946B",
+# method -> its own colour and marker. Okabe and Ito's palette, told apart with any kind of colour
+# vision, and for further methods darker and lighter tones of it, which need their marker.
+LOOKS = {
+    "denselora": ("#0072B2", "o"),
+    "lora": ("#D55E00", "s"),
+    "dora": ("#009E73", "D"),
+    "vera": ("#CC79A7", "^"),
+    "lokr": ("#56B4E9", "v"),
+    "adalora": ("#E69F00", "P"),
+    "hira": ("#7A3300", "<"),
+    "miss": ("#004B73", ">"),
+    "peanut": ("#005C43", "p"),
+    "lily": ("#7D4463", "h"),
+    "psoft": ("#8C6100", "8"),
+    "randlora": ("#3D8AB3", "H"),
+    "c3a": ("#B8A900", "d"),
+    "unilora": ("#000000", "*"),
+    "ia3": ("#8C8C8C", "$+$"),
+    "road": ("#F0946B", "$=$"),
 }
-MARKERS = {
-    "denselora": "o",
-    "lora": "s",
-    "dora": "D",
-    "vera": "^",
-    "lokr": "v",
-    "adalora": "P",
-    "hira": "<",
-    "miss": ">",
-    "peanut": "p",
-    "lily": "h",
-    "psoft": "8",
-    "randlora": "H",
-    "c3a": "d",
-    "unilora": "*",
-    "ia3": "$+$",
-    "road": "$=$",
-}
+UNKNOWN = ("#555555", "X")
 DASHES = ["-", "--", ":", "-."]
 HEIGHT, LINE = 3.6, 0.19  # inches: of a chart, of a line of its legend
 REFERENCE = "reference line"
@@ -130,12 +113,12 @@ def draw_granularity(block: Block, published: Published) -> Figure:
 
 def colour(row: Row) -> str:
     """The method's own colour."""
-    return COLOURS.get(row.method.name, "#555555")
+    return LOOKS.get(row.method.name, UNKNOWN)[0]
 
 
 def marker(row: Row) -> str:
     """The method's own marker."""
-    return MARKERS.get(row.method.name, "X")
+    return LOOKS.get(row.method.name, UNKNOWN)[1]
 
 
 def place(block: Block) -> str:
@@ -272,14 +255,14 @@ def _printed(block: Block, published: Published, points: Iterable) -> list:
 
 
 def _draw_printed(axes: Axes, x: float, point: PublishedRow | PublishedPoint) -> None:
-    name = point.method.lower()
+    colour, marker = LOOKS.get(point.method.lower(), UNKNOWN)
     axes.plot(
         x,
         point.average,
-        marker=MARKERS.get(name, "X"),
+        marker=marker,
         markersize=7,
         markerfacecolor="white",
-        markeredgecolor=COLOURS.get(name, "#555555"),
+        markeredgecolor=colour,
         linestyle="none",
         zorder=4,
         label=f"{point.method}, published",

@@ -73,7 +73,7 @@ class Method:
     trainable: Count
     """Number of trained parameters, each shared one counted once."""
     total: int = Field(gt=0)
-    """Parameters of the base plus `trainable`."""
+    """Parameters of the base plus `trainable`, or of the base alone where it is trained itself."""
     trainable_percent: float = Field(ge=0, le=100)
     """100 * trainable / total."""
 
@@ -143,13 +143,13 @@ class Git:
     commit: str | None
     """Hash of the code's commit; null outside a git checkout."""
     dirty: bool | None
-    """Whether tracked files differed from it."""
+    """Whether files outside results/ differed from it or were new."""
 
 
 @_keys
 class Device:
     name: str
-    """NVIDIA H200, or the CPU's name."""
+    """NVIDIA H200, or CPU (2 threads)."""
     count: int = Field(gt=0)
     """How many took part."""
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from denselora.identity import apart_from_seed
 from denselora.results.record import Record
-
-MISSING = "–"
+from denselora.typeset import MISSING
 
 # Dotted key -> value as text.
 Setting = dict[str, str]

@@ -7,16 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from denselora.files import write_text
 from denselora.results.blocks import Block, Cell, Row, build_blocks
 from denselora.results.published import Published, PublishedRow, PublishedTable
 from denselora.results.record import COLUMNS, Record
-from denselora.results.setting import MISSING
 from denselora.tasks import SUITES
-from denselora.typeset import latex, latex_row, markdown, markdown_row, one_line, terminal
+from denselora.typeset import (
+    MISSING,
+    latex,
+    latex_row,
+    markdown,
+    markdown_row,
+    one_line,
+    print_wide,
+    terminal,
+)
 
 # Shown only in blocks where some row has it.
 OPTIONAL = {"Seeds", "95 % CI", "Δ LoRA", "Δ published", "Ambiguous %", "Forgotten"}
@@ -235,14 +242,6 @@ def print_table(records: Sequence[Record], console: Console | None = None) -> No
         print_wide(table, console)
         for line in [sheet.statement, *sheet.notes]:
             console.print(one_line(line), highlight=False)
-
-
-def print_wide(table: Table, console: Console | None = None) -> None:
-    """Show a table as wide as it needs, from there on too."""
-    console = console or terminal()
-    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.width = max(console.width, needed)
-    console.print(table)
 
 
 def write_tables(blocks: Sequence[Block], published: Published, folder: str | Path) -> list[Path]:

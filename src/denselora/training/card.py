@@ -129,7 +129,7 @@ def model_card(trained: Trained, results: Sequence[EvalResult] = ()) -> str:
         f"# {markdown(name)}",
         f"{_what(trained)} It was trained by the DenseLoRA project, a working implementation of "
         "[DenseLoRA](https://aclanthology.org/2025.acl-long.503/) (ACL 2025) for PEFT.",
-        f"    {EQUATIONS.get(method.name, method.label)}",
+        *([f"    {EQUATIONS[method.name]}"] if method.name in EQUATIONS else []),
         *([_matrices(config)] if method.name == "denselora" else []),
         "## Use",
         _use(trained),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from denselora.errors import UserError
-from denselora.evaluation.answer_tokens import answer_ids, common
+from denselora.evaluation.answer_tokens import answer_ids
 from denselora.evaluation.context import Head, compute_head, read_prompts, shared_head
 from denselora.evaluation.scoring import Choice
 from denselora.evaluation.scoring.choice import log_likelihoods
@@ -28,7 +28,7 @@ def test_ranks_like_the_full_log_likelihood(trained, tokenizer, paper):
     words = [row["instruction"].split("Answer format: ")[1].split("/") for row in rows]
     prompts = [tokenizer(paper.evaluation_prompt(row))["input_ids"] for row in rows]
     answers = [answer_ids(tokenizer, each) for each in words]
-    shared = [common(each) for each in answers]
+    shared = [len(shared_head(each)) for each in answers]
     asked = [p + a[0][:n] for p, a, n in zip(prompts, answers, shared, strict=True)]
     context = read_prompts(trained, compute_head(trained, shared_head(asked)), asked)
     tails = [[ids[n:] for ids in each] for each, n in zip(answers, shared, strict=True)]

@@ -8,8 +8,8 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from denselora.evaluation.answer_tokens import answer_ids, common
-from denselora.evaluation.context import Context, Head, read_prompts
+from denselora.evaluation.answer_tokens import answer_ids
+from denselora.evaluation.context import Context, Head, read_prompts, shared_head
 from denselora.evaluation.prepacked import Prepacked
 from denselora.evaluation.scoring.batched import BatchedScoring, Question
 from denselora.evaluation.scoring.scoring import Prediction
@@ -55,9 +55,9 @@ class Choice(BatchedScoring):
         for number, (prompt, ids, row) in enumerate(asked):
             words = self.benchmark.options(row["instruction"])
             answers = known.setdefault(words, answer_ids(tokenizer, words))
-            shared = common(answers)
-            tails = [answer[shared:] for answer in answers]
-            whole = ids + answers[0][:shared]
+            shared = shared_head(answers)
+            tails = [answer[len(shared) :] for answer in answers]
+            whole = ids + shared
             questions.append(ChoiceQuestion(number, prompt, row["answer"], whole, words, tails))
         return questions
 

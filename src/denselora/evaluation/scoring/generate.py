@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datasets import Dataset
 from transformers import GenerationConfig
 
-from denselora.evaluation.answer_tokens import answer_ids, common
-from denselora.evaluation.context import Context, Head, read_prompts
+from denselora.evaluation.answer_tokens import answer_ids
+from denselora.evaluation.context import Context, Head, read_prompts, shared_head
 from denselora.evaluation.decode import beam_search, decode_texts, generation_config, greedy
 from denselora.evaluation.respondent import Respondent
 from denselora.evaluation.scoring.batched import BatchedScoring, Question
@@ -48,7 +48,7 @@ class Generate(BatchedScoring):
         if decoding.num_beams > 1 or not self.benchmark.answers:
             return []
         answers = answer_ids(self.respondent.tokenizer, self.benchmark.answers)
-        return answers[0][: min(common(answers), decoding.max_new_tokens - 1)]
+        return shared_head(answers)[: decoding.max_new_tokens - 1]
 
     def _decoded(self, context: Context) -> list[str]:
         protocol, tokenizer = self.respondent.protocol, self.respondent.tokenizer
