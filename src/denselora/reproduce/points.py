@@ -16,7 +16,7 @@ from denselora.errors import UserError
 from denselora.options import accepted
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
-from denselora.results.inventory import EXPERIMENTS, Experiment
+from denselora.results.experiment import EXPERIMENTS, Experiment
 
 
 def every_point(overrides: Sequence[str], swept: Mapping[str, str] | None = None) -> list[Point]:

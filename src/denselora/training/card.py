@@ -11,7 +11,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from denselora.files import write_text
 from denselora.models import is_hub_id
-from denselora.results.inventory import training_options
+from denselora.results.command import training_options
 from denselora.results.record import Record
 from denselora.training.run_folder import Trained
 from denselora.typeset import markdown, markdown_row
