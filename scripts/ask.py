@@ -5,7 +5,7 @@ import sys
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from denselora.entry_point import entry_point
+from denselora.command_line.entry_point import entry_point
 from denselora.evaluation.options import Ask
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from denselora.configs import CONFIGS, composed
+from denselora.command_line.configs import CONFIGS, composed
+from denselora.command_line.entry_point import errors_in_one_line
 from denselora.data.audit import OVERLAP, audit, overlap_json, report
-from denselora.entry_point import errors_in_one_line
 from denselora.files import write_text
 from denselora.models import load_tokenizer
 from denselora.protocol import Protocol

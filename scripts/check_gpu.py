@@ -4,7 +4,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from denselora.entry_point import entry_point
+from denselora.command_line.entry_point import entry_point
 from denselora.speed.options import CheckGpu
 
 

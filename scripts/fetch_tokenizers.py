@@ -18,8 +18,8 @@ from pathlib import Path
 
 from fetch_smollm2 import load_tokenizer, unpack
 
+from denselora.command_line.entry_point import errors_in_one_line
 from denselora.data.pypi import download
-from denselora.entry_point import errors_in_one_line
 
 LLAMA3 = "llama-models==0.3.0"
 LLAMA_CPP = "llama-cpp-python==0.3.16"

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from denselora.entry_point import entry_point
+from denselora.command_line.entry_point import entry_point
 from denselora.world.options import MakeMini
 
 

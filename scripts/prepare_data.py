@@ -9,11 +9,11 @@ one; 2 a mistake in the options.
 import argparse
 from pathlib import Path
 
+from denselora.command_line.entry_point import errors_in_one_line
 from denselora.data.download import FetchError, UnreachableError
 from denselora.data.packaged import prepare_tests
 from denselora.data.rebuild import rebuild
 from denselora.data.sources import BASE_URL, prepare, published
-from denselora.entry_point import errors_in_one_line
 from denselora.errors import UserError
 from denselora.tasks import COMMONSENSE
 

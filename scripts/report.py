@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from denselora.entry_point import entry_point
+from denselora.command_line.entry_point import entry_point
 from denselora.results.options import Report
 
 

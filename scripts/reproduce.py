@@ -4,7 +4,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from denselora.entry_point import entry_point
+from denselora.command_line.entry_point import entry_point
 from denselora.reproduce.options import Reproduce
 
 # on a cluster the run may have been taken from a machine that is still saving it

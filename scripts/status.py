@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from denselora.entry_point import errors_in_one_line
+from denselora.command_line.entry_point import errors_in_one_line
 from denselora.errors import UserError
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from denselora.entry_point import errors_in_one_line
+from denselora.command_line.entry_point import errors_in_one_line
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omegaconf import OmegaConf
 
-from denselora.configs import CONFIGS, composed
+from denselora.command_line.configs import CONFIGS, composed
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from denselora.configs import CONFIGS, composed
+from denselora.command_line.configs import CONFIGS, composed
 from denselora.identity import run_id
 from denselora.methods import attach
 from denselora.models import count_parameters, empty_base

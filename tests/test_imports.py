@@ -8,10 +8,9 @@ from tests import ROOT
 SOURCE = ROOT / "src" / "denselora"
 # each package imports from those before it in the list
 ORDER = (  # noqa: SIM905  (short lines, that merge)
-    "errors out_of_memory screen threads typeset readers files weight_files lock processes "
-    "digest loaded configs provenance identity fields options command_line entry_point "
-    "protocol tasks groups data adapter models methods compatibility results training "
-    "evaluation push reproduce speed world"
+    "errors out_of_memory threads typeset readers files weight_files lock processes digest loaded "
+    "provenance identity tasks command_line protocol data adapter models methods compatibility "
+    "results training evaluation push reproduce speed world"
 ).split()
 
 

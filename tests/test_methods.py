@@ -3,7 +3,7 @@
 import torch
 from omegaconf import OmegaConf
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.methods import attach
 from tests.tiny import tiny_llama
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from string import Formatter
 from typing import Annotated, Any, Literal
 
-from denselora.fields import Count, Flag, Name, Text, Whole, options
-from denselora.options import checked
+from denselora.command_line.fields import Count, Flag, Name, Text, Whole, options
+from denselora.command_line.options import checked
 
 LossReduction = Literal["micro_batch_mean", "token_mean"]
 Overlong = Literal["cut", "drop"]

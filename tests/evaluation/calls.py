@@ -5,13 +5,13 @@ from pathlib import Path
 
 from datasets import Dataset
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
+from denselora.command_line.options import accepted
 from denselora.evaluation import run
 from denselora.evaluation.answering import answer_rows
 from denselora.evaluation.evaluation_folder import EvaluationFolder
 from denselora.evaluation.options import Evaluate
 from denselora.evaluation.scoring import Scoring
-from denselora.options import accepted
 from denselora.results.record import Record
 from denselora.tasks import benchmark
 

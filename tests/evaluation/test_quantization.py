@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.errors import UserError
 from denselora.evaluation.ask import ask
 from denselora.evaluation.respondent import load_respondent

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.errors import UserError
 from denselora.evaluation.subjects import follow
 from denselora.identity import run_id

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.reproduce import announce
 from denselora.reproduce import point as point_module
 from denselora.reproduce.point import Point

@@ -5,8 +5,8 @@ import shutil
 import pytest
 from hydra import initialize_config_dir
 
-from denselora.configs import CONFIGS, composed
-from denselora.options import accepted
+from denselora.command_line.configs import CONFIGS, composed
+from denselora.command_line.options import accepted
 from denselora.reproduce import paper
 from denselora.reproduce.estimate import Estimate
 from denselora.reproduce.options import Reproduce

@@ -2,7 +2,7 @@
 
 import pytest
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.errors import UserError
 from denselora.reproduce import study as study_module
 from denselora.reproduce.study import calls, study

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 from omegaconf import OmegaConf
 
-from denselora.command_line import quoted, readable
-from denselora.configs import CONFIGS, composed
+from denselora.command_line.configs import CONFIGS, composed
+from denselora.command_line.overrides import quoted, readable
 from denselora.errors import UserError
 from denselora.identity import run_id
 from denselora.results.inventory import (

@@ -4,7 +4,7 @@ import statistics
 
 import pytest
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.speed import loop
 from tests.tiny import TINY
 

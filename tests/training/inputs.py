@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from denselora.configs import composed
-from denselora.options import accepted
+from denselora.command_line.configs import composed
+from denselora.command_line.options import accepted
 from denselora.training.options import Train
 from tests.tiny import tiny_llama, word_tokenizer
 

@@ -6,7 +6,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard import metadata_load
 from omegaconf import OmegaConf
 
-from denselora.configs import composed
+from denselora.command_line.configs import composed
 from denselora.results.record import read_records
 from denselora.training.card import add_results, model_card, results_of, write_card
 from tests import ROOT

@@ -4,7 +4,7 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
 from tests.processes import launch, started
 from tests.training import killed_process, two_processes
 

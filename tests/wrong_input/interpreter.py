@@ -59,13 +59,13 @@ def _serve() -> None:
     from hydra._internal.hydra import Hydra
     from hydra.types import RunMode
 
-    import denselora.entry_point
+    import denselora.command_line.entry_point
     import denselora.evaluation.ask
     import denselora.evaluation.run
     import denselora.reproduce.announce
     import denselora.results.report.page
     import denselora.training.run  # noqa: F401
-    from denselora.configs import composed
+    from denselora.command_line.configs import composed
 
     # composes a script's config only to find this in it, and passes over any error
     Hydra.get_mode = lambda _, config_name, overrides: (

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from denselora.fields import (
+from denselora.command_line.fields import (
     AnyText,
     Count,
     FilePath,
@@ -14,7 +14,7 @@ from denselora.fields import (
     Text,
     options,
 )
-from denselora.groups import Adapter, Data, Model, Quantization
+from denselora.command_line.groups import Adapter, Data, Model, Quantization
 from denselora.protocol import Protocol
 from denselora.tasks import benchmark
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from denselora.configs import CONFIGS, composed
+from denselora.command_line.configs import CONFIGS, composed
 from denselora.data.audit import read_overlap
 from denselora.data.rows import read_rows
 from denselora.errors import UserError

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from denselora.command_line import option_name
+from denselora.command_line.overrides import option_name
 from denselora.errors import UserError
 from denselora.evaluation.adapter_folder import (
     adapted,

@@ -9,11 +9,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 from rich.table import Table
 
-from denselora.command_line import quoted
-from denselora.entry_point import errors_in_one_line
+from denselora.command_line.entry_point import errors_in_one_line
+from denselora.command_line.fields import FLAGS
+from denselora.command_line.overrides import quoted
 from denselora.evaluation.neutral_text import find_text
 from denselora.evaluation.scoring import scoring_kind
-from denselora.fields import FLAGS
 from denselora.files import check_writable
 from denselora.models import check_access
 from denselora.reproduce.estimate import assumptions, estimate

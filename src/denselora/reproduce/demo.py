@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from denselora.command_line import readable
+from denselora.command_line.overrides import readable
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.results.record import Record, read_records

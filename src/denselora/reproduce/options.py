@@ -4,9 +4,7 @@ from typing import Annotated
 
 from pydantic import model_validator
 
-from denselora.errors import UserError
-from denselora.evaluation.options import ScoringName
-from denselora.fields import (
+from denselora.command_line.fields import (
     AnyText,
     Count,
     FilePath,
@@ -17,6 +15,8 @@ from denselora.fields import (
     Words,
     options,
 )
+from denselora.errors import UserError
+from denselora.evaluation.options import ScoringName
 from denselora.training.options import Train
 
 # more than there are runs

@@ -8,8 +8,8 @@ from pathlib import Path
 from hydra import compose
 from rich.table import Table
 
-from denselora.command_line import readable
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
+from denselora.command_line.overrides import readable
 from denselora.errors import UserError, first_line
 from denselora.models import check_access
 from denselora.reproduce.estimate import GPUS, Estimate, assumptions, estimate

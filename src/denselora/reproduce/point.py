@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from denselora.command_line import option_name, quoted
+from denselora.command_line.overrides import option_name, quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
 from denselora.evaluation.neutral_text import find_text

@@ -11,9 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig
 
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
+from denselora.command_line.options import accepted
 from denselora.errors import UserError
-from denselora.options import accepted
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
 from denselora.results.experiment import EXPERIMENTS, Experiment

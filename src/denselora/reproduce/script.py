@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from denselora.entry_point import INTERRUPTED
+from denselora.command_line.entry_point import INTERRUPTED
 from denselora.errors import UserError
 from denselora.reproduce.child import end_with_parent
 from denselora.training.signals import STOPPED

@@ -6,7 +6,7 @@ the server nobody would learn how they ended.
 
 import signal
 
-import denselora.entry_point
+import denselora.command_line.entry_point
 import denselora.evaluation.run
 import denselora.training.run  # noqa: F401
 from denselora.reproduce.script import SIGNALS

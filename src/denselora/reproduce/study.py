@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from denselora.command_line import option_name, readable
+from denselora.command_line.overrides import option_name, readable
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 

@@ -8,8 +8,8 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from denselora.command_line import quoted
-from denselora.configs import composed
+from denselora.command_line.configs import composed
+from denselora.command_line.overrides import quoted
 from denselora.identity import PLACE, dotted, is_name
 
 GROUPS = ("model", "data", "protocol", "adapter")

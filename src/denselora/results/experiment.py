@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
 from denselora.errors import UserError
 from denselora.identity import dotted
 from denselora.readers import read_text

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from denselora.fields import AnyText, FilePath, options
+from denselora.command_line.fields import AnyText, FilePath, options
 
 
 @options

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from denselora.evaluation.options import Tasks
-from denselora.fields import (
+from denselora.command_line.fields import (
     AnyText,
     Count,
     Counts,
@@ -17,7 +16,8 @@ from denselora.fields import (
     Words,
     options,
 )
-from denselora.groups import Data, Model, Quantization
+from denselora.command_line.groups import Data, Model, Quantization
+from denselora.evaluation.options import Tasks
 from denselora.protocol import Protocol
 
 Precision = Literal["float32", "bfloat16"]

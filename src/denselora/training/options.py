@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from denselora.command_line.fields import FilePath, Flag, Seed, options
+from denselora.command_line.groups import Adapter, Data, Model, Quantization
 from denselora.errors import UserError
-from denselora.fields import FilePath, Flag, Seed, options
-from denselora.groups import Adapter, Data, Model, Quantization
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 

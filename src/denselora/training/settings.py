@@ -5,8 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from denselora.errors import UserError
-from denselora.fields import (
+from denselora.command_line.fields import (
     Count,
     CountOrZero,
     Flag,
@@ -16,7 +15,8 @@ from denselora.fields import (
     Whole,
     options,
 )
-from denselora.options import checked
+from denselora.command_line.options import checked
+from denselora.errors import UserError
 
 
 @options

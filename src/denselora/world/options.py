@@ -1,6 +1,6 @@
 """The options of scripts/make_mini.py."""
 
-from denselora.fields import FilePath, Seed, options
+from denselora.command_line.fields import FilePath, Seed, options
 from denselora.protocol import Protocol
 from denselora.training.settings import Settings
 

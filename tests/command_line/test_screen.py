@@ -5,7 +5,7 @@ from tests import ROOT
 
 NOISE = """
 import logging, warnings
-import denselora.entry_point
+import denselora.command_line.entry_point
 logging.getLogger("bitsandbytes.backends.cpu.ops").warning("no kernels")
 logging.getLogger("denselora").warning("to act on")
 warnings.warn("old name", FutureWarning)

@@ -19,7 +19,7 @@ OmegaConf.register_new_resolver(
     "of", lambda name, table, other: table.get(name, other), replace=True
 )
 
-CONFIGS = Path(__file__).parents[2] / "configs"
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def composed(name: str, overrides: Sequence[str] = ()) -> DictConfig:

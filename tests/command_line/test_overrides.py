@@ -4,7 +4,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 
-from denselora.command_line import explained, quoted, readable
+from denselora.command_line.overrides import explained, quoted, readable
 from denselora.errors import UserError
 from denselora.evaluation.options import Evaluate
 from denselora.reproduce.options import Reproduce

@@ -4,8 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, model_validator
 
-from denselora.errors import UserError
-from denselora.fields import (
+from denselora.command_line.fields import (
     AnyText,
     Count,
     Dropout,
@@ -20,6 +19,7 @@ from denselora.fields import (
     Share,
     options,
 )
+from denselora.errors import UserError
 from denselora.tasks import SUITES
 
 Quantization = Literal["nf4", "int8"]

@@ -12,10 +12,10 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
+from denselora.command_line.fields import Several, Text
+from denselora.command_line.options import declared_at, is_mapping, kind_of, names, unknown
 from denselora.errors import UserError, in_one_line
-from denselora.fields import Several, Text
-from denselora.options import declared_at, is_mapping, kind_of, names, unknown
 
 ARGUMENT = re.compile(r"(?P<sign>~|\+{0,2})(?P<name>[^=]*?)(?P<value>=.*)?", re.DOTALL)
 

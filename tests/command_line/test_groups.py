@@ -1,8 +1,8 @@
 import pytest
 
+from denselora.command_line.groups import Adapter, Data
+from denselora.command_line.options import checked
 from denselora.errors import UserError
-from denselora.groups import Adapter, Data
-from denselora.options import checked
 from tests.configs import resolved
 
 

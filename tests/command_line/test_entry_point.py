@@ -2,7 +2,7 @@
 
 import pytest
 
-from denselora.entry_point import INTERRUPTED, errors_in_one_line
+from denselora.command_line.entry_point import INTERRUPTED, errors_in_one_line
 from denselora.errors import UserError
 
 

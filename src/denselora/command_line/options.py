@@ -12,8 +12,8 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from denselora.command_line.fields import Kind
 from denselora.errors import UserError
-from denselora.fields import Kind
 
 T = TypeVar("T")
 LONGEST_SHOWN = 200

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from denselora.fields import (
+from denselora.command_line.fields import (
     LONGEST,
     ModuleNames,
     NameText,

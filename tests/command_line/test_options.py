@@ -3,9 +3,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from omegaconf import OmegaConf
 
+from denselora.command_line.fields import Count, Flag, Positive, Text, options
+from denselora.command_line.options import accepted, checked, declared_at, kind_of, names, unknown
 from denselora.errors import UserError
-from denselora.fields import Count, Flag, Positive, Text, options
-from denselora.options import accepted, checked, declared_at, kind_of, names, unknown
 
 
 @options

@@ -14,12 +14,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from denselora.command_line import explained, readable
-from denselora.configs import CONFIGS
+from denselora.command_line.configs import CONFIGS
+from denselora.command_line.options import accepted
+from denselora.command_line.overrides import explained, readable
+from denselora.command_line.screen import leave_out_noise
 from denselora.errors import UserError, first_line
-from denselora.options import accepted
 from denselora.readers import read_text
-from denselora.screen import leave_out_noise
 from denselora.threads import wait_passively
 
 leave_out_noise()  # here, for the processes that a sweep's launcher starts import this as well
