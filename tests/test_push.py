@@ -26,6 +26,8 @@ def adapter(tmp_path):
     folder = tmp_path / "adapter"
     get_peft_model(tiny_llama(), DenseLoraConfig(r=4)).save_pretrained(folder)
     (folder / "state.pt").write_bytes(b"not for others")
+    (folder / "checkpoint-500").mkdir()
+    (folder / "checkpoint-500" / "trainer_state.json").write_text("{}")
     return folder
 
 

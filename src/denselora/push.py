@@ -32,6 +32,7 @@ def push(folder: Path, repo: str, private: bool) -> str:
             repo_id=repo,
             folder_path=folder,
             allow_patterns=FILES,
+            ignore_patterns=["*/*"],  # a trainer's checkpoints, say
             commit_message="Adapter, its model card and how it was trained",
         )
     except HfHubHTTPError as error:

@@ -5,7 +5,7 @@ import torch
 from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
-from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.layer import DenseLoraLinear
 from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 
 QUANTISED = {
@@ -117,7 +117,7 @@ def test_bf16_autocast_trains_close_to_fp32(tokens):
     reference = gradients(exact, tokens)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = gradients(model, tokens)
-        q_proj = next(m for m in model.modules() if isinstance(m, DenseLoraLayer))
+        q_proj = next(m for m in model.modules() if isinstance(m, DenseLoraLinear))
         assert q_proj(torch.randn(2, 32)).dtype == torch.bfloat16
     assert {g.dtype for g in rounded.values()} == {torch.float32}
     for name, gradient in reference.items():
@@ -158,7 +158,7 @@ def test_torch_compile_finds_no_graph_break(tokens):
 
 def test_dropout_compiles_without_a_graph_break():
     model = adapted_llama(denselora_dropout=0.5).train()
-    layer = next(module for module in model.modules() if isinstance(module, DenseLoraLayer))
+    layer = next(module for module in model.modules() if isinstance(module, DenseLoraLinear))
     torch._dynamo.reset()
     compiled, x = torch.compile(layer, backend="aot_eager", fullgraph=True), torch.randn(3, 32)
     assert not torch.equal(compiled(x), compiled(x))

@@ -120,6 +120,23 @@ def test_written_as_lora_it_gives_the_same_logits_in_plain_peft(tmp_path, tokens
     torch.testing.assert_close(logits(lora, tokens), logits(model, tokens), rtol=1e-5, atol=1e-6)
 
 
+def test_an_adapter_is_not_written_over_by_what_is_made_from_it(tmp_path, monkeypatch):
+    model = adapted_llama(activation="identity")
+    model.save_pretrained(tmp_path / "ours")
+    before = (tmp_path / "ours/adapter_config.json").read_bytes()
+    with pytest.raises(UserError, match=r"out=.*holds the adapter that is read"):
+        denselora.to_lora(tmp_path / "ours", tmp_path / "other/../ours")
+    assert (tmp_path / "ours/adapter_config.json").read_bytes() == before
+    mine = tmp_path / "lora.partial/mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    (tmp_path / "lora").mkdir()
+    monkeypatch.chdir(tmp_path / "lora")
+    denselora.to_lora(model, ".")
+    assert (tmp_path / "lora/adapter_model.safetensors").exists() and mine.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"ours", "lora", "lora.partial"}
+
+
 def test_the_lora_loads_in_a_process_that_never_imports_denselora(tmp_path, tokens):
     base, model = tiny_llama(), linear_adapter()
     base.save_pretrained(tmp_path / "base")

@@ -11,7 +11,7 @@ from denselora.adapter.layer import (
     ACTIVATIONS,
     CORES,
     DROPOUTS,
-    DenseLoraLayer,
+    DenseLoraLinear,
     denselora_delta,
 )
 from tests.tiny import adapted_llama, denselora_config, train
@@ -32,14 +32,14 @@ def random_branch(dtype=torch.float64):
     }
 
 
-def one_layer(**overrides) -> tuple[nn.Module, DenseLoraLayer]:
+def one_layer(**overrides) -> tuple[nn.Module, DenseLoraLinear]:
     torch.manual_seed(0)
     base = nn.Sequential(nn.Linear(7, 6))
     model = get_peft_model(base, denselora_config(target_modules=["0"], **overrides))
     return model, model.base_model.model[0]
 
 
-def written_out(layer: DenseLoraLayer, x: torch.Tensor) -> torch.Tensor:
+def written_out(layer: DenseLoraLinear, x: torch.Tensor) -> torch.Tensor:
     """The paper's equation in plain matrix products, from the layer's own weights."""
     W0, b0 = layer.base_layer.weight, layer.base_layer.bias
     E, M, D = (matrix.weight for matrix in layer.matrices("default"))
@@ -170,7 +170,7 @@ def test_gradient_of_a_shared_pair_is_the_sum_over_its_layers(tokens):
     layers = {
         path: (layer, single.get_submodule(path))
         for path, layer in shared.named_modules()
-        if isinstance(layer, DenseLoraLayer)
+        if isinstance(layer, DenseLoraLinear)
     }
     with torch.no_grad():
         for layer, twin in layers.values():

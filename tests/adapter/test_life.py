@@ -9,12 +9,12 @@ from peft import PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 
-from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.layer import DenseLoraLinear
 from tests.tiny import TARGETS, adapted_llama, denselora_config, tiny_llama, train
 
 
-def layers_of(model) -> dict[str, DenseLoraLayer]:
-    return {path: m for path, m in model.named_modules() if isinstance(m, DenseLoraLayer)}
+def layers_of(model) -> dict[str, DenseLoraLinear]:
+    return {path: m for path, m in model.named_modules() if isinstance(m, DenseLoraLinear)}
 
 
 def logits(model, tokens):
@@ -239,10 +239,23 @@ def test_layers_are_chosen_as_in_peft(choice, count, type_names, tokens):
     assert not torch.equal(logits(model, tokens), logits(tiny_llama(), tokens))
 
 
-def test_all_linear_for_a_further_adapter_does_not_adapt_the_first():
-    model = adapted_llama()
+def test_a_further_adapter_changes_nothing_about_what_the_first_trains(tmp_path):
+    adapted_llama(3).save_pretrained(tmp_path)
+    for trained in (True, False):
+        model = PeftModel.from_pretrained(tiny_llama(), tmp_path, is_trainable=trained)
+        model.load_adapter(tmp_path, "reference")
+        assert requires_grad(model, "default") == {trained}
+        assert requires_grad(model, "reference") == {False}
+        model.add_adapter("second", denselora_config())
+        assert requires_grad(model, "default") == {trained}
+
+
+@pytest.mark.parametrize("first", [{}, {"target_modules": "all-linear"}])
+def test_all_linear_for_a_further_adapter_does_not_adapt_the_first(first):
+    model = adapted_llama(**first)
     model.add_adapter("second", denselora_config(target_modules="all-linear"))
     assert len(layers_of(model)) == 14
+    assert all("second" in layer.denselora_core for layer in layers_of(model).values())
     assert not any("denselora" in path.rpartition(".")[0] for path in layers_of(model))
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from denselora import DenseLoraConfig
-from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.layer import DenseLoraLinear
 from denselora.adapter.model import pair_names
 from tests.tiny import TARGETS, adapted_llama, tiny_llama, train
 
@@ -39,8 +39,8 @@ PAPER_MODELS = {
 }
 
 
-def layers_of(model: nn.Module) -> dict[str, DenseLoraLayer]:
-    return {path: m for path, m in model.named_modules() if isinstance(m, DenseLoraLayer)}
+def layers_of(model: nn.Module) -> dict[str, DenseLoraLinear]:
+    return {path: m for path, m in model.named_modules() if isinstance(m, DenseLoraLinear)}
 
 
 def trainable(model: nn.Module) -> int:

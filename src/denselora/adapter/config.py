@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from numbers import Real
 
@@ -65,9 +66,10 @@ class DenseLoraConfig(PeftConfig):
             raise ValueError(f"r must be a positive integer, got {self.r!r}")
         if self.denselora_alpha is None:
             self.denselora_alpha = 2 * self.r
-        if not isinstance(self.denselora_alpha, Real) or self.denselora_alpha <= 0:
-            raise ValueError(f"denselora_alpha must be positive, got {self.denselora_alpha!r}")
-        if not isinstance(self.denselora_dropout, Real) or not 0 <= self.denselora_dropout < 1:
+        alpha, dropout = self.denselora_alpha, self.denselora_dropout
+        if not _is_number(alpha) or not 0 < alpha < math.inf:
+            raise ValueError(f"denselora_alpha must be positive and finite, got {alpha!r}")
+        if not _is_number(dropout) or not 0 <= dropout < 1:
             raise ValueError(f"denselora_dropout must be in [0, 1), got {self.denselora_dropout!r}")
         if isinstance(self.dropout_at, str):
             raise ValueError(f"dropout_at must be a list, got {self.dropout_at!r}")
@@ -104,3 +106,7 @@ class DenseLoraConfig(PeftConfig):
     def to_dict(self) -> dict:
         """The fields as a dictionary, with sets sorted so that the saved file is reproducible."""
         return {k: sorted(v) if isinstance(v, set) else v for k, v in super().to_dict().items()}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from denselora.adapter.config import DenseLoraConfig
-from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.layer import DenseLoraLinear
 from denselora.errors import UserError, first_fault, first_line
 from denselora.files import writing
 from denselora.readers import read_head, read_json
@@ -61,7 +62,7 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
         layers = {
             path: [matrix.weight for matrix in layer.matrices(name)]
             for path, layer in model.named_modules()
-            if isinstance(layer, DenseLoraLayer) and name in layer.denselora_core
+            if isinstance(layer, DenseLoraLinear) and name in layer.denselora_core
         }
     elif isinstance(model_or_folder, (str, Path)):
         if Path(model_or_folder).is_dir():
@@ -111,6 +112,8 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
             )
         },
     )
+    if isinstance(model_or_folder, (str, Path)):
+        _apart(Path(model_or_folder), Path(out))
     _write(lora, tensors, Path(out))
 
 
@@ -189,6 +192,7 @@ def from_release(folder: str | Path, out: str | Path | None = None) -> Path:
     except (ValueError, TypeError) as error:
         raise UserError(f"{folder / CONFIG}: {first_line(error)}; {EXPECTED}") from error
     out = Path(out) if out is not None else folder / "denselora"
+    _apart(folder, out)
     _write(config, {key: tensors[key] for key in cores + pairs}, out)
     return out
 
@@ -250,14 +254,19 @@ def _layers_in(saved: dict[str, torch.Tensor], config: DenseLoraConfig) -> dict[
     return layers
 
 
+def _apart(source: Path, out: Path) -> None:
+    """Raise UserError if an adapter would be written over the one that it is made from."""
+    if out.resolve() == source.resolve():
+        raise UserError(f"out={out}: holds the adapter that is read; give another folder")
+
+
 def _write(config: PeftConfig, tensors: dict[str, torch.Tensor], out: Path) -> None:
     """Write an adapter's two files, or neither where that can't be done: UserError."""
-    partial = out.with_name(f"{out.name}.partial")
+    out = out.resolve()  # . has no name
     contiguous = {key: tensor.contiguous() for key, tensor in tensors.items()}
     with writing(out):
+        partial = Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir()
             save_file(contiguous, partial / SAFETENSORS, metadata={"format": "pt"})
             config.save_pretrained(str(partial))
             out.mkdir(exist_ok=True)

@@ -106,12 +106,13 @@ class Matrix(nn.Module):
         return "x".join(map(str, self.weight.shape))
 
 
-class DenseLoraLayer(nn.Module, BaseTunerLayer):
+class DenseLoraLinear(nn.Module, BaseTunerLayer):
     """A frozen linear layer with its DenseLoRA branch, by adapter name as PEFT has it.
 
     Raises ``ValueError`` for a base layer that is not linear.
     """
 
+    # By "Linear" in its name PEFT's "all-linear" knows that a further adapter may be put on it.
     # PEFT activates, freezes and deletes what these names hold. Encoder and decoder are plain
     # dictionaries, so that the tuner alone registers the shared modules: one owner for the state
     # dict, DDP and FSDP. Referring to modules, not tensors, keeps the tie when weights are moved.
@@ -245,7 +246,7 @@ class DenseLoraLayer(nn.Module, BaseTunerLayer):
             if adapter_name in pairs:
                 del pairs[adapter_name]
 
-    def requires_grad_(self, requires_grad: bool = True) -> DenseLoraLayer:
+    def requires_grad_(self, requires_grad: bool = True) -> DenseLoraLinear:
         # transformers' load_adapter freezes what it loaded layer by layer: that includes the pairs.
         for matrix in (*self.denselora_encoder.values(), *self.denselora_decoder.values()):
             matrix.requires_grad_(requires_grad)

@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTuner
 from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 from torch import nn
 
-from denselora.adapter.layer import DenseLoraLayer
+from denselora.adapter.layer import DenseLoraLinear
 from denselora.adapter.targets import unmatched
 
 
@@ -53,7 +53,7 @@ class DenseLoraModel(BaseTuner):
     """
 
     prefix = "denselora_"
-    tuner_layer_cls = DenseLoraLayer
+    tuner_layer_cls = DenseLoraLinear
     target_module_mapping = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
 
     def __init__(self, model: nn.Module, peft_config, adapter_name: str, **kwargs):
@@ -75,11 +75,11 @@ class DenseLoraModel(BaseTuner):
     def _create_and_replace(
         self, config, adapter_name, target, target_name, parent, current_key, **kwargs
     ) -> None:
-        if isinstance(target, DenseLoraLayer):
+        if isinstance(target, DenseLoraLinear):
             target.update_layer(adapter_name, config)
             target.train(target.training)
             return
-        layer = DenseLoraLayer(target, (self.denselora_encoder, self.denselora_decoder))
+        layer = DenseLoraLinear(target, (self.denselora_encoder, self.denselora_decoder))
         layer.update_layer(adapter_name, config)
         layer.train(target.training)  # a new module would be in train mode, with dropout
         if adapter_name not in self.active_adapters:
@@ -95,14 +95,19 @@ class DenseLoraModel(BaseTuner):
         faults = unmatched(self.peft_config[adapter_name], model)
         if not hasattr(self, "denselora_encoder"):  # the tuner's own or, see above, the model's
             self.denselora_encoder, self.denselora_decoder = nn.ModuleDict(), nn.ModuleDict()
+        # PEFT puts back what the other adapters train of the layers alone, not of their pairs
+        others = [*self.denselora_encoder.parameters(), *self.denselora_decoder.parameters()]
+        trained = [weight.requires_grad for weight in others]
         super().inject_adapter(model, adapter_name, *args, **kwargs)
+        for weight, was_trained in zip(others, trained, strict=True):
+            weight.requires_grad_(was_trained)
         if faults:
             warnings.warn(f"nothing in the model matches {', '.join(faults)}", stacklevel=2)
         config = self.peft_config[adapter_name]
         layers = {
             path: layer
             for path, layer in model.named_modules()
-            if isinstance(layer, DenseLoraLayer) and adapter_name in layer.denselora_core
+            if isinstance(layer, DenseLoraLinear) and adapter_name in layer.denselora_core
         }
         names = pair_names(
             {path: (layer.in_features, layer.out_features) for path, layer in layers.items()},
@@ -133,7 +138,7 @@ class DenseLoraModel(BaseTuner):
     def _cast_adapter_dtype(self, adapter_name: str, autocast_adapter_dtype: bool = True) -> None:
         """fp32 by default, else the dtype of the base layer (PEFT's meaning of the option)."""
         for layer in self.model.modules():
-            if isinstance(layer, DenseLoraLayer) and adapter_name in layer.denselora_core:
+            if isinstance(layer, DenseLoraLinear) and adapter_name in layer.denselora_core:
                 _, dtype = layer._get_base_layer_device_and_dtype(layer.get_base_layer())
                 for matrix in layer.matrices(adapter_name):
                     if autocast_adapter_dtype and matrix.weight.dtype.itemsize < 4:
@@ -198,7 +203,7 @@ def _check_first(model: nn.Module, peft_config) -> None:
     """
     if isinstance(peft_config, PeftConfig):
         return
-    if any(isinstance(module, DenseLoraLayer) for module in model.modules()):
+    if any(isinstance(module, DenseLoraLinear) for module in model.modules()):
         raise ValueError(
             "the model has DenseLoRA layers already; give its PeftModel another adapter by "
             "add_adapter or load_adapter, or take them out first by unload()"
