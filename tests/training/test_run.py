@@ -183,6 +183,15 @@ def test_a_run_whose_base_has_changed_is_not_continued(own_inputs):
         resume(own_inputs)
 
 
+def test_a_run_is_not_continued_in_another_precision(own_inputs):
+    state = own_inputs.parent / "run/checkpoints/step-000003/state.pt"
+    saved = torch.load(state)
+    saved["inputs"]["precision"] = "bf16"
+    torch.save(saved, state)
+    with pytest.raises(UserError, match=r"precision=auto: was bf16 up to .*000003 and is fp32 on"):
+        resume(own_inputs)
+
+
 DAMAGE = {
     "state.pt": lambda file: file.write_bytes(file.read_bytes()[:-200]),
     "adapter_model.safetensors": lambda file: file.write_bytes(b"<html>"),
@@ -216,7 +225,7 @@ def test_a_state_that_does_not_fit_the_run_is_one_line(own_inputs):
 def test_a_checkpoint_of_an_earlier_version_without_inputs_is_continued(own_inputs, whole_run):
     state = own_inputs.parent / "run/checkpoints/step-000003/state.pt"
     saved = torch.load(state)
-    assert saved.pop("inputs").keys() == {"rows", "base"}
+    assert saved.pop("inputs").keys() == {"rows", "base", "precision"}
     torch.save(saved, state)
     assert adapter_bytes(resume(own_inputs)) == adapter_bytes(whole_run)
 
@@ -272,6 +281,22 @@ def test_best_checkpoint_is_the_one_of_least_validation_loss(start, monkeypatch)
     assert training(run).validation_loss_nats == of_best
     best = run / "checkpoints/step-000004/adapter_model.safetensors"
     assert adapter_bytes(run) == best.read_bytes()
+
+
+def test_a_best_checkpoint_that_is_gone_is_named_before_the_run_goes_on(start, monkeypatch):
+    losses = iter([1.0, 2.0, 3.0])
+    monkeypatch.setattr(Loop, "validate", lambda self: next(losses))
+    run = start("trainer.checkpoint=best", "trainer.save_steps=1", "trainer.keep_checkpoints=9")
+    shutil.rmtree(run / "adapter")
+    (best,) = [row["step"] for row in metrics(run) if row.get("validation_loss_nats") == 1.0]
+    shutil.rmtree(run / f"checkpoints/step-{best:06d}")
+    with pytest.raises(UserError, match=rf"step-{best:06d}: the best checkpoint so far is gone"):
+        start(
+            "trainer.checkpoint=best",
+            "trainer.save_steps=1",
+            "trainer.keep_checkpoints=9",
+            "resume=true",
+        )
 
 
 def poisoned(monkeypatch, bad) -> None:
@@ -478,6 +503,9 @@ def test_dry_run_prints_the_plan_and_writes_nothing(start, tmp_path, capsys):
     assert "12 steps of 4 rows (2 × 2 × 1 processes)" in shown
     assert "GiB a device" in shown and "tokens" in shown
     assert re.search(r"run \S+: CPU \(\d+ threads?\), fp32\n", shown)
+    assert "only rises" not in shown
+    start("trainer.max_steps=0", "trainer.epochs=2", "trainer.warmup_steps=12")
+    assert "only rises: trainer.warmup_steps=12 of 12 steps" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 

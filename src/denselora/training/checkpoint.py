@@ -80,6 +80,11 @@ class Checkpoints:
         """The folder of a step's checkpoint."""
         return self.path / f"step-{step:06d}"
 
+    def check(self, step: int) -> None:
+        """Raise UserError unless a step's weights are there, whole."""
+        if not check_weights(self.at(step), RESTORE):
+            raise UserError(f"{self.at(step)}: the best checkpoint so far is gone; {RESTORE}")
+
     def newest_whole(self, say: Callable[[str], None]) -> tuple[Path | None, dict[str, Any] | None]:
         """The newest checkpoint that can be read, and its state; None without any.
 

@@ -32,6 +32,11 @@ FOREIGN = {
 }
 
 
+def computed_in(accelerator: Accelerator) -> str:
+    """The precision as `trainer.precision` names it: bf16, fp16 or fp32."""
+    return accelerator.mixed_precision.replace("no", "fp32")
+
+
 def check_environment() -> None:
     """Raise UserError for an environment variable by which Accelerate would train something other
     than the config says. The precision it is given, clipping it isn't asked for."""

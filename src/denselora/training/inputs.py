@@ -12,12 +12,18 @@ def check_inputs(saved: dict[str, Any], inputs: dict[str, Any], job: Job, checkp
     """Raise UserError if the rows or the base are no longer those that a checkpoint was made from.
 
     saved: its state; that of an earlier version holds no inputs. inputs: rows, see `Plan.digest`,
-    and base, see `models.fingerprint`.
+    base, see `models.fingerprint`, and precision, see `device.computed_in`.
     """
     before = saved.get("inputs")
     if before is None:
         return
     then = f"since {checkpoint}; put them back, or train in another output_dir"
+    if before.get("precision", inputs["precision"]) != inputs["precision"]:
+        raise UserError(
+            f"trainer.precision=auto: was {before['precision']} up to {checkpoint} and is "
+            f"{inputs['precision']} on this device; go on on one like that before, or train in "
+            "another output_dir"
+        )
     if before["rows"] != inputs["rows"]:
         raise UserError(f"{job.train_file}: the rows, or the tokens they give, have changed {then}")
     if not same_base(before["base"], inputs["base"]):

@@ -106,11 +106,10 @@ class Plan:
     def print(self, method: dict[str, Any], start: int, precision: str) -> None:
         """Three lines: the run, its parameters, its rows and steps.
 
-        method: as `methods.describe` gives it. start: steps done before. precision: as Accelerate
-        names it.
+        method: as `methods.describe` gives it. start: steps done before. precision: bf16, fp16 or
+        fp32, which is computed in.
         """
         settings = self.job.settings
-        precision = "fp32" if precision == "no" else precision
         print(f"run {self.job.run_id}: {device()['name']}, {precision}")
         print(
             f"{method['label']}: {method['trainable']:,} trainable of "
@@ -122,6 +121,11 @@ class Plan:
             f"({settings.micro_batch_size} × {self.accumulation} × {self.processes} processes)"
             + (f"; continuing after step {start}" if start else "")
         )
+        if settings.warmup_steps >= self.steps:
+            print(
+                f"the learning rate only rises: trainer.warmup_steps={settings.warmup_steps} of "
+                f"{self.steps} steps"
+            )
 
 
 def print_dry_run(plan: Plan, model: nn.Module, dtype: torch.dtype, precision: str) -> None:

@@ -27,7 +27,7 @@ from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
 from denselora.training.checkpoint import Checkpoints, copy_weights
 from denselora.training.compiled import CompiledBlocks, check_compiler
-from denselora.training.device import start_accelerator
+from denselora.training.device import computed_in, start_accelerator
 from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.health import Diverged
 from denselora.training.inputs import check_inputs
@@ -93,7 +93,7 @@ def train(cfg: DictConfig) -> Path | None:
         empty = plan.checked_model(tokenizer, accelerator.device)
         if dry_run:
             if accelerator.is_main_process:
-                print_dry_run(plan, empty, dtype, accelerator.mixed_precision)
+                print_dry_run(plan, empty, dtype, computed_in(accelerator))
             return None
         if settings.compile:
             check_compiler(accelerator)
@@ -154,7 +154,11 @@ def _fine_tune(
     # 5. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
     resumed, saved = checkpoints.newest_whole(accelerator.print)
-    inputs = {"rows": plan.digest, "base": base_fingerprint}
+    inputs = {
+        "rows": plan.digest,
+        "base": base_fingerprint,
+        "precision": computed_in(accelerator),
+    }
     if resumed:
         check_inputs(saved, inputs, job, resumed)
         load_weights(model, resumed)
@@ -164,7 +168,7 @@ def _fine_tune(
             checkpoints.set_aside_after(resumed)
         folder.begin(job.config, saved["metrics"] if saved else "")
         step = saved["progress"]["step"] if saved else 0
-        plan.print(method, step, accelerator.mixed_precision)
+        plan.print(method, step, computed_in(accelerator))
         if not apart:
             print("each row gets a pass of its own: this model would mix rows that share one")
 
@@ -187,6 +191,8 @@ def _fine_tune(
     set_seed(job.config["seed"], device_specific=True)
     if saved:
         state.restore(saved, resumed)
+        if progress.best_step and settings.checkpoint == "best":
+            checkpoints.check(progress.best_step)
 
     # 7. The loop.
     def log(metrics: dict) -> None:

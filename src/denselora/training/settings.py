@@ -9,9 +9,10 @@ from denselora.command_line.fields import (
     Count,
     CountOrZero,
     Flag,
+    FractionOrZero,
     OnOff,
     Positive,
-    PositiveOrZero,
+    PositiveFraction,
     Whole,
     options,
 )
@@ -31,8 +32,8 @@ class Settings:
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"]
     learning_rate: Positive
     warmup_steps: CountOrZero
-    weight_decay: PositiveOrZero
-    max_grad_norm: Positive
+    weight_decay: FractionOrZero
+    max_grad_norm: PositiveFraction
     max_skipped_steps: Count
     precision: Literal["auto", "bf16", "fp16", "fp32"]
     gradient_checkpointing: Flag
