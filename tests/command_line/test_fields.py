@@ -40,9 +40,10 @@ def test_a_value_is_read_as_what_it_is(kind, given, read):
     assert repr(kind.read(given)) == repr(read)
 
 
-def test_a_whole_number_stays_one_where_any_number_will_do():
-    """Else the ids of runs would change."""
-    assert type(POSITIVE.read(32)) is int
+@pytest.mark.parametrize("written", [2, 2.0])
+def test_however_a_number_is_written_it_makes_one_id(written):
+    assert repr(POSITIVE.read(written)) == "2"
+    assert repr(Number(lambda x: x > 0, "above 0", fraction=True).read(written)) == "2.0"
 
 
 @pytest.mark.parametrize(

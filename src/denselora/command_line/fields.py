@@ -56,16 +56,22 @@ class Whole(Kind):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A finite number that `holds` takes; true is none."""
+    """A finite number that `holds` takes; true is none.
+
+    However it is written, 1, 1.0 and 1e0 make one run id: 1.0 where it is a `fraction`, else 1.
+    """
 
     holds: Callable[[float], bool]
     words: str
+    fraction: bool = False
 
     def read(self, value: Any) -> int | float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or not self.holds(value):
             raise ValueError(f"give a finite number {self.words}")
-        return value
+        if self.fraction:
+            return float(value)
+        return int(value) if float(value).is_integer() else value
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,9 @@ Seeds = Annotated[list[int], Several(SEED)]
 Rank = Annotated[int, Whole(1, HIGHEST_RANK)]
 # far from where fp32 overflows
 Positive = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12")]
-PositiveOrZero = Annotated[float, Number(lambda x: 0 <= x <= 1e12, "from 0 to 1e12")]
-Dropout = Annotated[float, Number(lambda x: 0 <= x < 1, "from 0 to below 1")]
+PositiveFraction = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12", True)]
+FractionOrZero = Annotated[float, Number(lambda x: 0 <= x <= 1e12, "from 0 to 1e12", True)]
+Dropout = Annotated[float, Number(lambda x: 0 <= x < 1, "from 0 to below 1", True)]
 Share = Annotated[float, Number(lambda x: 0 <= x <= 1, "from 0 to 1")]
 Part = Annotated[float, Number(lambda x: 0 < x <= 1, "above 0, up to 1")]
 Flag = Annotated[bool, OnOff()]

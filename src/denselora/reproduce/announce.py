@@ -20,7 +20,7 @@ from denselora.reproduce.estimate import assumptions, estimate
 from denselora.reproduce.grid import add_to_grids, learning_rate_ratio
 from denselora.reproduce.plan import print_plan
 from denselora.reproduce.point import Point
-from denselora.reproduce.points import check_sweeps, every_point, point_of
+from denselora.reproduce.points import check_search, check_sweeps, every_point, point_of
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import note_plan
 from denselora.results.record import read_records
@@ -107,6 +107,7 @@ def _points(config: DictConfig) -> list[Point]:
     sweeper, task = config.hydra.sweeper, list(config.hydra.overrides.task)
     assumptions(config.gpu)
     if not _lists_runs(config):
+        check_search(task, config)
         name = sweeper._target_.rpartition(".")[2]
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
         return [point_of(task)]

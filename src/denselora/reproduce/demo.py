@@ -1,13 +1,14 @@
 """The first thing to try: two methods on the embedded model, side by side, and what came out."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 
-from denselora.command_line.overrides import readable
+from denselora.command_line.overrides import option_name, readable
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.results.record import Record, read_records
 
-RUNS, RESULTS = "runs/demo", "runs/demo/results"
+RUNS = "runs/demo"
 MINI = ("model=mini", "data=mini", "protocol=clean")
 
 
@@ -18,23 +19,31 @@ def demo(options: Sequence[str]) -> None:
     UserError for a step that failed.
     """
     readable(options, Reproduce, several=True)  # before the work begins
+    # the runs of other options would be compared with these
+    runs = f"{RUNS}-{sha256(' '.join(options).encode()).hexdigest()[:8]}" if options else RUNS
+    results = f"{runs}/results"
+    limits = [each for each in options if option_name(each) == "evaluation.limit"]
     run_script(
-        "evaluate.py", *MINI, "scoring=choice", f"output_dir={RUNS}/base",
-        f"record_dir={RESULTS}/runs",
-    )  # fmt: skip
+        "evaluate.py",
+        *MINI,
+        "scoring=choice",
+        f"output_dir={runs}/base",
+        f"record_dir={results}/runs",
+        *(limit.replace("evaluation.", "", 1) for limit in limits),
+    )
     run_script(
         "reproduce.py",
         "experiment=table1/lora_r32,table1/denselora_r16",
         "hydra/launcher=joblib_gpus",
         *MINI,
         "seed=42",
-        f"runs_dir={RUNS}",
-        f"results_dir={RESULTS}",
+        f"runs_dir={runs}",
+        f"results_dir={results}",
         *options,
     )
-    print(f"\n{learnt(read_records(RESULTS))}")
+    print(f"\n{learnt(read_records(results))}")
     print(
-        f"Next: {RESULTS}/report.html in a browser shows every answer; docs/results.md reads what "
+        f"Next: {results}/report.html in a browser shows every answer; docs/results.md reads what "
         "more runs of this kind say; `make reproduce-llama3-8b` is the paper's experiment."
     )
 

@@ -133,11 +133,13 @@ class Point:
         return self.outcome()
 
     def outcome(self) -> float | None:
-        """The validation loss in nats for a sweeper to minimise: infinite if the run diverged, None
-        if it had no validation rows."""
+        """The validation loss in nats for a sweeper to minimise: infinite if the run diverged or
+        collapsed, None if it had no validation rows."""
         if self.state == "diverged":
             return float("inf")
         trained = RunFolder(self.folder).trained()
+        if trained and trained.training.collapsed:
+            return float("inf")
         return trained.training.validation_loss_nats if trained else None
 
     def _wait(self, patience_s: float) -> None:

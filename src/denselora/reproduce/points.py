@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig
 
 from denselora.command_line.configs import CONFIGS
+from denselora.command_line.fields import FLAGS
 from denselora.command_line.options import accepted
 from denselora.errors import UserError
 from denselora.reproduce.options import Reproduce
@@ -51,6 +52,20 @@ def check_sweeps(overrides: Sequence[str], tuned: bool) -> None:
                 f"experiment={name}: has values of its own for {', '.join(sorted(swept))}, which "
                 "Hydra leaves out when several experiments are given; run it by itself"
             )
+
+
+def check_search(overrides: Sequence[str], config: DictConfig) -> None:
+    """Raise UserError for what a sweeper that makes up its values, from the losses of those before,
+    has no use for."""
+    name = config.hydra.sweeper._target_.rpartition(".")[2]
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: {name} takes one value; run it for each")
+    if str(config.tuned).lower() in FLAGS and FLAGS[str(config.tuned).lower()]:
+        raise UserError(f"tuned=true: {name} tries rates of its own; leave one of the two out")
+    for option in ("validation_rows", "max_steps"):
+        if config.trainer[option] == 0:
+            raise UserError(f"trainer.{option}=0: gives {name} no validation loss; leave it out")
 
 
 def point_of(overrides: Sequence[str]) -> Point:
