@@ -55,6 +55,27 @@ def test_logits_are_the_same_and_the_model_is_untouched_afterwards(named, traine
     assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        peft.LNTuningConfig(target_modules=TARGETS),
+        peft.LoraConfig(r=4, target_modules=TARGETS, init_lora_weights=False, lora_bias=True),
+        peft.LilyConfig(r=4, target_modules=TARGETS, init_weights=False),
+    ],
+    ids=["another layer when merged", "no merging", "modules that layers share"],
+)
+def test_methods_that_are_not_merged_as_lora_is_give_their_own_logits(config, trained, prompts):
+    model = peft.get_peft_model(copy.deepcopy(trained), config).eval()
+    for weight in model.parameters():
+        if weight.requires_grad:
+            weight.data += 0.1 * torch.randn_like(weight)
+    before, weights = logits(model, prompts), copy.deepcopy(model.state_dict())
+    with Prepacked(model):
+        torch.testing.assert_close(logits(model, prompts), before, atol=1e-3, rtol=1e-3)
+    assert torch.equal(logits(model, prompts), before)
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
+
+
 def test_every_linear_layer_but_the_head_is_prepacked_and_adapters_are_merged(named):
     name, model = named
     blocks = model.config.num_hidden_layers

@@ -1,9 +1,15 @@
 """Records and predictions for the tests, as a run would leave them."""
 
 from datetime import UTC, datetime
+from functools import cache
 
+from omegaconf import OmegaConf
+
+from denselora.command_line.configs import composed
+from denselora.protocol import Protocol
 from denselora.results.predictions import PREDICTIONS, write_predictions
 from denselora.results.record import FIRST, RECORD, Average, Benchmark, Data, Record, write_record
+from denselora.tasks import benchmark
 
 FULL_N = {"boolq": 60, "piqa": 50, "social_i_qa": 40, "hellaswag": 80, "winogrande": 30}
 LABELS = {"lora": "LoRA", "denselora": "DenseLoRA", "none": "Base", "vera": "VeRA"}
@@ -44,9 +50,9 @@ def make_record(
     run_id = run_id or f"{model}-{method}-{r}-{train_rows}-{len(modules)}-{seed}"
     trainable = 0 if base else trainable_per_r * r
     total = 1_000_000 + trainable
-    results = {}
+    results, is_real = {}, data == REAL["data"]
     for name in FIRST[suite] if benchmarks is None else benchmarks:
-        full_n = FULL_N.get(name, 45)
+        full_n = benchmark(name).test_rows if is_real else FULL_N.get(name, 45)
         n = min(limit or full_n, full_n)
         share = correct[name] if isinstance(correct, dict) else correct
         results[name] = Benchmark.counted(
@@ -97,7 +103,7 @@ def make_record(
             "total": total,
             "trainable_percent": 100 * trainable / total,
         },
-        protocol={"name": protocol, "version": 1, "hash": "c0ffee"},
+        protocol={"name": protocol, "version": 1, "hash": hash_of(protocol)},
         data=data,
         seed=None if base else seed,
         config=None
@@ -116,6 +122,12 @@ def make_record(
         benchmarks=results,
         average=average,
     )
+
+
+@cache
+def hash_of(protocol: str) -> str:
+    config = composed("train", [f"protocol={protocol}"]).protocol
+    return Protocol.from_config(OmegaConf.to_container(config, resolve=True)).hash
 
 
 def save(folder, *records: Record, predictions=False) -> list[Record]:
@@ -137,9 +149,9 @@ def prediction(number: int, correct: bool) -> dict:
     return {
         "id": number,
         "prompt_hash": f"{number:04x}",
-        "raw": "the correct answer is answer1",
-        "parsed": "answer1",
-        "gold": "answer1" if correct else "answer2",
+        "raw": f"the correct answer is {'answer1' if correct else 'answer2'}",
+        "parsed": "answer1" if correct else "answer2",
+        "gold": "answer1",
         "correct": correct,
     }
 

@@ -6,7 +6,7 @@ from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.predictions import read_predictions, write_predictions
 from denselora.results.published import PUBLISHED, read_published
-from denselora.results.record import FIRST, read_records
+from denselora.results.record import FIRST, Average, Benchmark, read_records
 from tests.results.records import REAL, make_record, save
 
 
@@ -98,7 +98,8 @@ def test_runs_on_other_test_files_are_refused():
             n=10, full_n=10, correct=5, unparsed=0, chance=0.5, predictions=None, seconds=1
         )
     }
-    shorter = type(shorter)(**vars(shorter) | {"benchmarks": benchmarks})
+    average = Average.of(benchmarks, shorter.data)
+    shorter = type(shorter)(**vars(shorter) | {"benchmarks": benchmarks, "average": average})
     with pytest.raises(UserError, match="rows of boolq"):
         build_blocks([make_record(), shorter])
 
@@ -174,6 +175,40 @@ def test_ranked_answers_and_quantised_bases_are_not_set_against_print(other):
     published = {"commonsense": read_published(PUBLISHED).commonsense}
     ((row,),) = [block.rows for block in build_blocks([record], published)]
     assert row.to_published is None
+
+
+def test_another_protocol_of_the_papers_name_or_other_test_files_are_not_set_against_print():
+    record = make_record(**REAL)
+    shorter = Benchmark.counted(
+        n=9, full_n=9, correct=5, unparsed=0, chance=0.5, predictions=None, seconds=1
+    )
+    benchmarks = record.benchmarks | {"piqa": shorter}
+    published = {"commonsense": read_published(PUBLISHED).commonsense}
+    for other in (
+        replace(record, protocol=replace(record.protocol, hash="ffffffffffff")),
+        replace(record, config=record.config | {"protocol": {"name": "clean"}}),
+        replace(record, config=record.config | {"data": {"name": "lab"}}),
+        replace(record, benchmarks=benchmarks, average=Average.of(benchmarks, record.data)),
+    ):
+        ((row,),) = [block.rows for block in build_blocks([other], published)]
+        assert row.to_published is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"protocol": {"name": "paper", "cutoff": 256}},
+        {"data": {"name": "lab", "train_file": "other.json"}},
+        {"quantization": "nf4"},
+    ],
+)
+def test_a_lora_that_was_trained_otherwise_is_no_reference(other):
+    ours = {"protocol": {"name": "paper", "cutoff": 512}, "data": {"name": "lab"}}
+    lora = make_record("lora", correct=0.4, config=ours | other)
+    rows = rows_of(lora, make_record(correct=0.6, config=ours))
+    assert only(rows, "denselora").to_lora is None
+    alike = rows_of(make_record("lora", correct=0.4, config=ours), *[make_record(config=ours)])
+    assert only(alike, "denselora").to_lora
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def test_rows_are_aligned_by_id_whatever_their_order(tmp_path):
     assert aligned_outcomes(files, "boolq").tolist() == [[True, False, True], [False, True, False]]
 
 
-@pytest.mark.parametrize("change", [{"prompt_hash": "else"}, {"id": 7}])
+@pytest.mark.parametrize("change", [{"prompt_hash": "else"}, {"id": 7}, {"gold": "b"}])
 def test_other_prompts_are_refused(tmp_path, change):
     files = [
         write(tmp_path / "a.jsonl", [prediction(0, True)]),

@@ -29,6 +29,32 @@ def test_records_are_read_in_order_of_their_names(tmp_path):
     assert [record.run_id for record in read_records(tmp_path)] == ["a", "b"]
 
 
+def test_a_run_in_a_folder_of_another_name_is_refused(tmp_path):
+    save(tmp_path, make_record(run_id="a"))
+    (tmp_path / "runs/a").rename(tmp_path / "runs/a-of-another-machine")
+    with pytest.raises(UserError, match=r"another-machine/record\.json: is a's; .* run id"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r["evaluation"].update(made_of={"tests": None}), "made_of"),
+        (lambda r: r["config"].update(model={"name": 5}), "config.model"),
+        (lambda r: r["benchmarks"]["boolq"].update(ci95=[0.1, 0.9]), "ci95"),
+        (lambda r: r["average"].update(ci95=[0.1, 0.9]), "average: ci95"),
+    ],
+)
+def test_what_does_not_follow_from_a_records_counts_is_refused(tmp_path, change, told):
+    save(tmp_path, make_record(run_id="a"))
+    file = tmp_path / "runs/a/record.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=told):
+        read_records(tmp_path)
+
+
 def test_loss_that_is_not_finite_is_written_as_null(tmp_path):
     record = make_record(collapsed="loss is not finite at step 3", benchmarks=[])
     training = json.loads(json.dumps(vars(record.training)))

@@ -53,6 +53,12 @@ def test_row_has_method_rank_share_benchmarks_average_and_difference(tmp_path):
     assert lora["Δ LoRA"] == "reference"
 
 
+def test_a_row_that_was_trained_under_another_protocol_says_so(tmp_path):
+    config = {"protocol": {"name": "clean"}, "data": {"name": "lab"}}
+    text = tables(tmp_path, make_record(config=config))["commonsense.md"]
+    assert "DenseLoRA r=16: trained with protocol clean." in text
+
+
 def test_runs_whose_base_had_other_weights_are_named(tmp_path):
     def of(base, record):
         return dataclasses.replace(
@@ -96,7 +102,7 @@ def test_block_states_model_data_protocol_rows_and_dates(tmp_path):
     for fact in (
         "Model SmolLM2-135M",
         "data lab split",
-        "protocol paper, version 1, hash c0ffee",
+        "protocol paper, version 1, hash 9d9bd7a767ec",
         "generate",
         "160 of 395 test rows of 8 benchmarks",
         "2026-03-01 to 2026-03-03",

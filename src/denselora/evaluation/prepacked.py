@@ -27,7 +27,9 @@ class Prepacked:
     """
 
     def __init__(self, model: nn.Module):
-        self.layers = list(_layers(model, model.get_output_embeddings()))
+        layers = _layers(model, model.get_output_embeddings())
+        # some methods share a module among layers
+        self.layers = list({id(layer.module): layer for layer in layers}.values())
 
     def __enter__(self) -> Self:
         for layer in self.layers:
@@ -81,9 +83,10 @@ def _merged(adapter: BaseTunerLayer) -> _Layer | None:
     kept = copy.deepcopy(base.state_dict())  # subtracting what was added would leave rounding
     try:
         adapter.merge()
-    except (ValueError, NotImplementedError):
-        return None
-    layer = _Layer(adapter, base)
-    adapter.unmerge()
+        merged = adapter.get_base_layer()  # some methods put another one in its place
+        layer = _Layer(adapter, merged) if _fits(merged) else None
+        adapter.unmerge()
+    except (ValueError, NotImplementedError, RuntimeError):
+        layer = None
     base.load_state_dict(kept)
     return layer

@@ -136,9 +136,11 @@ def _counted(kept: Result, figures: dict[str, int]) -> Result:
 
 def _agreement(name: str, one: Path, other: Path) -> Agreement:
     rows = [read_predictions(one, name), read_predictions(other, name)]
-    prompts = [[(row["id"], row["prompt_hash"]) for row in each] for each in rows]
-    if prompts[0] != prompts[1]:
-        raise UserError(f"{one} and {other} hold different prompts; evaluate both on the same rows")
+    asked = [[(row["id"], row["prompt_hash"], row["gold"]) for row in each] for each in rows]
+    if asked[0] != asked[1]:
+        raise UserError(
+            f"{one} and {other} hold different prompts or golds; evaluate both on the same rows"
+        )
     right = [np.array([row["correct"] for row in each], bool) for each in rows]
     return Agreement(
         n=len(rows[0]),

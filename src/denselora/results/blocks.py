@@ -4,9 +4,15 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 
+from omegaconf import OmegaConf
+from pydantic import JsonValue
+
+from denselora.command_line.configs import composed
 from denselora.errors import UserError
+from denselora.protocol import Protocol
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
 from denselora.results.record import Record
@@ -18,6 +24,7 @@ from denselora.results.setting import (
     usual_values,
 )
 from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+from denselora.tasks import benchmark
 from denselora.typeset import MISSING
 
 # what a table's columns show of a setting
@@ -162,7 +169,7 @@ class Block:
 
     def is_of_published_kind(self, table: PublishedTable) -> bool:
         """Whether it has the paper's protocol, data and scoring, an unquantised base and all test
-        rows."""
+        rows, as many as are published."""
         record, evaluation = self.first, self.first.evaluation
         return (
             record.protocol.name == PAPER[record.data.suite]
@@ -170,11 +177,45 @@ class Block:
             and evaluation.limit is None
             and evaluation.scoring == "generate"
             and evaluation.quantization is None
+            and record.protocol.hash == _hash_now(record.protocol.name)
+            and all(
+                part.full_n == benchmark(name).test_rows for name, part in record.benchmarks.items()
+            )
         )
 
     @property
     def base_parameters(self) -> int:
         return self.first.method.total - self.first.method.trainable
+
+
+@cache
+def _hash_now(protocol: str) -> str:
+    """The hash of a protocol of configs/."""
+    config = composed("train", [f"protocol={protocol}"]).protocol
+    return Protocol.from_config(OmegaConf.to_container(config, resolve=True)).hash
+
+
+def trained_under(record: Record) -> dict[str, JsonValue]:
+    """What runs must have in common in training for their methods to be compared: the protocol
+    but for its decoding, the training file, and whether the base was quantised."""
+    config = record.config or {}
+    protocol, data = (config.get(group) or {} for group in ("protocol", "data"))
+    return {
+        "protocol": {key: value for key, value in protocol.items() if key != "decoding"},
+        "data": [data.get("name"), data.get("train_file")],
+        "quantization": config.get("quantization"),
+    }
+
+
+def trained_otherwise(record: Record) -> list[str]:
+    """The names of protocol and data that a run was trained with, if it was evaluated with others
+    of another name."""
+    config = record.config or {}
+    evaluated = {"protocol": record.protocol.name, "data": record.data.name}
+    trained = {name: (config.get(name) or {}).get("name") for name in evaluated}
+    return [
+        f"{group} {name}" for group, name in trained.items() if name not in (None, evaluated[group])
+    ]
 
 
 def of_usual_size(rows: Sequence[Row]) -> list[Row]:
@@ -303,6 +344,7 @@ def _best_lora(row: Row, rows: list[Row]) -> Row | None:
         and not other.has_collapsed
         and other.seeds == row.seeds
         and other.train_rows == row.train_rows
+        and trained_under(other.records[0]) == trained_under(row.records[0])
     ]
     best = max(candidates, key=lambda other: other.average.mean, default=None)
     return None if best is row else best
@@ -312,16 +354,16 @@ def _difference(row: Row, lora: Row) -> Difference | None:
     if row.average is None:
         return None
     per_row = {}
-    for benchmark in row.records[0].data.columns:
+    for name in row.records[0].data.columns:
         files = [
-            record.beside(record.benchmarks[benchmark].predictions)
+            record.beside(record.benchmarks[name].predictions)
             for record in row.records + lora.records
         ]
         if None in files:
             break
-        outcomes = aligned_outcomes(files, benchmark).astype(float)
+        outcomes = aligned_outcomes(files, name).astype(float)
         ours, theirs = outcomes[: len(row.records)], outcomes[len(row.records) :]
-        per_row[benchmark] = ours.mean(axis=0) - theirs.mean(axis=0)
+        per_row[name] = ours.mean(axis=0) - theirs.mean(axis=0)
     else:
         low, high = paired_bootstrap(per_row)
         return Difference(row.average.mean - lora.average.mean, (100 * low, 100 * high))
@@ -338,6 +380,7 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
         or not Block([row]).is_of_published_kind(table)
         or any(run.status != "complete" for run in row.records)
         or (row.train_rows or 0) < (table.train_rows or 0)
+        or any(trained_otherwise(run) for run in row.records)
         or any(run.training is None or round(run.training.epochs) < 2 for run in row.records)
     ):
         return None

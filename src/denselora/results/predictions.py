@@ -142,10 +142,10 @@ def aligned_outcomes(files: Sequence[Path], benchmark: str) -> np.ndarray:
     """
     found = [_read_once(file, benchmark, _version(file)) for file in files]
     for file, one in zip(files, found, strict=True):
-        if (one.ids, one.prompts) != (found[0].ids, found[0].prompts):
+        if (one.ids, one.prompts, one.golds) != (found[0].ids, found[0].prompts, found[0].golds):
             raise UserError(
-                f"{files[0]} and {file} hold different prompts, so they cannot be compared; "
-                "evaluate both on the same files"
+                f"{files[0]} and {file} hold different prompts or golds, so they cannot be "
+                "compared; evaluate both on the same files"
             )
     return np.array([one.correct for one in found], bool)
 
@@ -156,6 +156,7 @@ class _Rows:
 
     ids: list[int]
     prompts: list[str]
+    golds: list[str]
     correct: list[bool]
     counts: dict[str, int]
     hash: str
@@ -165,7 +166,7 @@ class _Rows:
 @cache
 def _read_once(file: Path, benchmark: str, version: tuple) -> _Rows:
     rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])
-    columns = ([row[key] for row in rows] for key in ("id", "prompt_hash", "correct"))
+    columns = ([row[key] for row in rows] for key in ("id", "prompt_hash", "gold", "correct"))
     return _Rows(*columns, count(rows), rows_hash(rows))
 
 

@@ -228,6 +228,8 @@ class Benchmark:
         _require(self.n <= self.full_n, "n is more than full_n")
         _require(self.correct + self.unparsed <= self.n, "correct and unparsed are more than n")
         _require(abs(self.accuracy - self.correct / self.n) < 1e-9, "accuracy is not correct / n")
+        bounds = zip(self.ci95, wilson(self.correct, self.n), strict=True)
+        _require(all(abs(a - b) < 1e-6 for a, b in bounds), "ci95 is not that of correct and n")
         return self
 
 
@@ -319,11 +321,22 @@ class Record:
             )
         unknown = sorted(self.benchmarks.keys() - self.data.columns.keys())
         _require(not unknown, f"benchmarks: {unknown} are not in the {self.data.suite} suite")
+        tests = (self.evaluation.made_of or {}).get("tests", {})
+        _require(isinstance(tests, dict), "evaluation.made_of: tests are no digests by benchmark")
+        for group in ("model", "adapter", "data", "protocol"):
+            of = (self.config or {}).get(group, {})
+            is_named = isinstance(of, dict) and isinstance(of.get("name", ""), str)
+            _require(is_named, f"config.{group}: is no config with a name")
         average = Average.of(self.benchmarks, self.data)
         _require((average is None) == (self.average is None), "average: only for a whole suite")
         if average:
             off = abs(average.accuracy - self.average.accuracy)
             _require(off < 1e-9, "average: accuracy is not the mean of the benchmarks' accuracies")
+            bounds = zip(average.ci95, self.average.ci95, strict=True)
+            _require(
+                all(abs(a - b) < 1e-6 for a, b in bounds),
+                "average: ci95 is not that of the benchmarks' intervals",
+            )
         collapsed = bool(self.training and self.training.collapsed)
         _require(
             collapsed == (self.status == "collapsed"),
@@ -379,7 +392,7 @@ def read_records(folder: str | Path) -> list[Record]:
     """All records of a results folder, `runs/<run id>/record.json`, by run id.
 
     Raises `UserError` if there is no such folder, if it holds other things but no runs/, or as
-    `read_record` does.
+    `read_record` does, or for a run in a folder of another name.
     """
     if not Path(folder).is_dir():
         raise UserError(f"results_dir={folder}: no such folder; give one with runs/ in it")
@@ -389,7 +402,14 @@ def read_records(folder: str | Path) -> list[Record]:
             f"results_dir={folder}: no runs/ in it; give the results_dir of reproduce.py"
         )
     # what begins with a dot is being published just now
-    return [read_record(path) for path in sorted(Path(folder).glob(f"runs/[!.]*/{RECORD}"))]
+    records = [read_record(path) for path in sorted(Path(folder).glob(f"runs/[!.]*/{RECORD}"))]
+    for record in records:
+        if record.file.parent.name != record.run_id:
+            raise UserError(
+                f"{record.file}: is {record.run_id}'s; a run's folder has its run id for a name, "
+                "rename it, or keep one of the two elsewhere"
+            )
+    return records
 
 
 def write_record(record: Record, path: str | Path) -> None:

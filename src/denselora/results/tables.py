@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from denselora.files import write_text
-from denselora.results.blocks import Block, Cell, Row, build_blocks
+from denselora.results.blocks import Block, Cell, Row, build_blocks, trained_otherwise
 from denselora.results.published import Published, PublishedRow, PublishedTable
 from denselora.results.record import COLUMNS, Record
 from denselora.tasks import SUITES
@@ -158,6 +158,9 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     dirty = sum(run.git.dirty is not False for run in block.records)
     if dirty:
         notes.append(f"{dirty} of {len(block.records)} runs: code not as committed, or not known.")
+    for row in block.rows:
+        if otherwise := sorted({part for run in row.records for part in trained_otherwise(run)}):
+            notes.append(f"{_name(row)}: trained with {', '.join(otherwise)}.")
     bases = [(run.evaluation.made_of or {}).get("base") for run in block.records]
     if len({*bases} - {None}) > 1:
         usual, _ = Counter(filter(None, bases)).most_common(1)[0]
