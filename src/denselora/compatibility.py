@@ -21,26 +21,20 @@ WIDTH = 256  # of the layer that a method is tried on
 def check_base(
     config: PretrainedConfig,
     tokenizer: PreTrainedTokenizerBase,
-    quantization: str | None,
-    full: bool = False,
 ) -> None:
-    """Every token of the tokenizer has its row in the embedding, and weights that are quantised
-    already are neither quantised again nor trained.
-
-    full: whether all of its weights are to be trained.
-    """
+    """Every token of the tokenizer has its row in the embedding, and the weights aren't quantised
+    already, which no record would say."""
     last = max(tokenizer.get_vocab().values())
     if last >= config.vocab_size:
         raise UserError(
             f"model.path={config.name_or_path}: its tokenizer has ids up to {last}, the model a "
             f"vocabulary of {config.vocab_size}; get the folder's files from one place"
         )
-    if getattr(config, "quantization_config", None) and (quantization or full):
-        option = f"quantization={quantization}" if quantization else "adapter=full"
+    if getattr(config, "quantization_config", None):
         raise UserError(
-            f"{option}: the weights of model.path={config.name_or_path} are quantised already "
-            "(quantization_config in its config.json); choose "
-            + ("null" if quantization else "another adapter")
+            f"model.path={config.name_or_path}: its weights are quantised already "
+            "(quantization_config in its config.json), which tables wouldn't say; give the "
+            "unquantised model, with quantization=nf4 or int8"
         )
 
 

@@ -135,7 +135,7 @@ def test_numbers_are_checked_where_numbers_are_due(tmp_path):
 def test_the_overlap_file_gives_row_numbers_from_0_to_leave_out(folder):
     (folder / OVERLAP).write_text(overlap_json(audit(folder, PROTOCOL)))
     tests = [folder / "ARC-Easy" / "test.json"]
-    assert read_overlap(folder / OVERLAP, "train.json", tests) == {"ARC-Easy": [0, 1, 2]}
+    assert read_overlap(folder / OVERLAP, folder, "train.json", tests) == {"ARC-Easy": [0, 1, 2]}
     assert audit(folder, PROTOCOL).training[0].file.name == "train.json"  # and isn't read as rows
 
 
@@ -143,16 +143,21 @@ def test_an_overlap_file_for_other_files_is_refused(folder):
     (folder / OVERLAP).write_text(overlap_json(audit(folder, PROTOCOL)))
     test = folder / "ARC-Easy" / "test.json"
     with pytest.raises(UserError, match=r"knows nothing of the training file other\.json"):
-        read_overlap(folder / OVERLAP, "other.json", [test])
+        read_overlap(folder / OVERLAP, folder, "other.json", [test])
     test.write_text(test.read_text() + "\n")
     with pytest.raises(UserError, match=f"was made for another {test}"):
-        read_overlap(folder / OVERLAP, "train.json", [test])
+        read_overlap(folder / OVERLAP, folder, "train.json", [test])
+    (folder / OVERLAP).write_text(overlap_json(audit(folder, PROTOCOL)))
+    training = folder / "train.json"
+    training.write_text(training.read_text() + "\n")
+    with pytest.raises(UserError, match=f"was made for another {training}"):
+        read_overlap(folder / OVERLAP, folder, "train.json", [test])
     for content in ("[]", "{}", '{"overlap": {}, "tests": 1}'):
         (folder / OVERLAP).write_text(content)
         with pytest.raises(
             UserError, match=r"overlap\.json: .*make it anew with `make data-audit`"
         ):
-            read_overlap(folder / OVERLAP, "train.json", [test])
+            read_overlap(folder / OVERLAP, folder, "train.json", [test])
 
 
 def test_a_folder_of_another_shape_is_refused_with_what_was_expected(tmp_path):

@@ -110,6 +110,17 @@ def test_a_record_of_another_base_or_protocol_is_not_replaced(where, base_folder
     assert again.run_id == record.run_id
 
 
+def test_a_record_of_other_test_rows_is_not_replaced(where, rows_folder, tmp_path):
+    once = ("adapter=none", "tasks=[boolq]", f"record_dir={tmp_path / 'runs'}")
+    evaluate(*where, *once)
+    shutil.copytree(rows_folder, tmp_path / "data")
+    file = tmp_path / "data/boolq/test.json"
+    file.write_text(json.dumps(json.loads(file.read_text())[1:]))
+    place = (f"output_dir={tmp_path / 'other'}", f"data.path={tmp_path / 'data'}")
+    with pytest.raises(UserError, match="is there, with other test rows of boolq"):
+        evaluate(*where, *once, *place)
+
+
 def test_benchmarks_that_were_scored_before_stay_in_the_record(where, tmp_path):
     place = ("adapter=none", "limit=4", f"record_dir={tmp_path / 'runs'}")
     (both,), _ = evaluate(*where, *place, "tasks=[piqa,boolq]")

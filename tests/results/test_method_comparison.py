@@ -1,6 +1,7 @@
 """What goes to PEFT's own comparison of methods."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -34,6 +35,18 @@ TRAIN_CONFIG = (
     "query_template seed grad_norm_clip optimizer_type optimizer_kwargs lr_scheduler use_amp "
     "autocast_adapter_dtype generation_kwargs attn_implementation init_kv_cache_prefix"
 )
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("NVIDIA H200", "bfloat16"), ("CPU", "float32")])
+def test_the_precision_is_that_of_the_training_wherever_it_was_evaluated(tmp_path, name, dtype):
+    run, adapter = KEPT["denselora--mini-rank16"]
+    copy = shutil.copytree(ROOT / "adapters" / adapter, tmp_path / "adapter")
+    file = copy / "training.json"
+    trained = json.loads(file.read_text()) | {"device": {"name": name, "count": 1}}
+    file.write_text(json.dumps(trained))
+    record = read_record(ROOT / "results/runs" / run / "record.json")
+    made = comparison_result(record, copy)["run_info"]["train_config"]
+    assert (made["dtype"], made["use_amp"]) == (dtype, dtype == "bfloat16")
 
 
 def llama_3_2_3b():

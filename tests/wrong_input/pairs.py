@@ -25,13 +25,13 @@ CASES = [
     case("train adapter=lokr quantization=nf4", "quantization=nf4: adapter=lokr doesn't work"),
     case("train adapter=dora quantization=int8", "quantization=int8: adapter=dora doesn't work"),
     case(
-        "train model.path=model adapter=full",
-        "adapter=full: the weights of model.path=model are quantised already",
+        "train model.path=model",
+        "model.path=model: its weights are quantised already (quantization_config",
         given=_in_config(quantization_config=GPTQ),
     ),
     case(
         "evaluate model.path=model quantization=int8",
-        "quantization=int8: the weights of model.path=model are quantised already",
+        "model.path=model: its weights are quantised already (quantization_config",
         given=_in_config(quantization_config=GPTQ),
     ),
     case(

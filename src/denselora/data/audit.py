@@ -228,35 +228,43 @@ def _count_overlong(rows: _Rows, tokenizer: PreTrainedTokenizerBase, protocol: P
 def overlap_json(findings: Audit) -> str:
     """The overlap file: for each training file the test rows, from 0, that it has (normalised).
 
-    `tests` holds each test file's git blob id, so that `read_overlap` refuses another file.
+    `tests` and `training` hold each file's git blob id, so that `read_overlap` refuses another one.
     """
     rows = defaultdict(dict)
     for one in findings.overlaps:
         name = str(one.training.relative_to(findings.folder))
         rows[name][one.benchmark.name] = [number - 1 for number in one.normalised]
     tests = {one.benchmark.name: blob_id(one.content.file) for one in findings.tests}
-    return json.dumps({"tests": tests, "overlap": rows}, indent=1) + "\n"
+    training = {name: blob_id(findings.folder / name) for name in rows}
+    content = {"tests": tests, "training": training, "overlap": rows}
+    return json.dumps(content, indent=1) + "\n"
 
 
-def read_overlap(file: Path, train_file: str, tests: Iterable[Path]) -> dict[str, list[int]]:
+def read_overlap(
+    file: Path, folder: Path, train_file: str, tests: Iterable[Path]
+) -> dict[str, list[int]]:
     """Per benchmark, the row numbers from 0 to leave out after training on `train_file`.
 
-    tests: the `<benchmark>/test.json` files that will be scored.
+    folder: of the data. tests: the `<benchmark>/test.json` files that will be scored.
     Raises UserError if the overlap file is missing, or was made for other files.
     """
     remedy = "make it anew with `make data-audit`"
     content = read_json(file, remedy)
-    overlap, blobs = content.get("overlap"), content.get("tests")
-    if not isinstance(overlap, dict) or not isinstance(blobs, dict):
-        raise UserError(f"{file}: no overlap file, it lacks overlap or tests; {remedy}")
+    parts = [content.get(name) for name in ("overlap", "tests", "training")]
+    if not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"{file}: no overlap file, it lacks overlap, tests or training; {remedy}")
+    overlap, blobs, trained = parts
     if train_file not in overlap:
         raise UserError(f"{file}: knows nothing of the training file {train_file}; {remedy}")
+    if trained.get(train_file) != blob_id(folder / train_file):
+        raise UserError(f"{file}: was made for another {folder / train_file}; {remedy}")
     listed = {}
     for test in tests:
         name = test.parent.name
         if blobs.get(name) != blob_id(test):
             raise UserError(f"{file}: was made for another {test}; {remedy}")
-        rows = overlap[train_file].get(name) if isinstance(overlap[train_file], dict) else None
+        of_file = overlap[train_file]
+        rows = of_file.get(name) if isinstance(of_file, dict) else None
         if not isinstance(rows, list) or not all(type(row) is int and row >= 0 for row in rows):
             raise UserError(f"{file}: the rows of {name} are no list of row numbers; {remedy}")
         listed[name] = rows

@@ -22,12 +22,12 @@ from denselora.models import (
 from denselora.threads import use_threads
 
 
-def checked_tokenizer(path: str, quantization: str | None) -> PreTrainedTokenizerBase:
+def checked_tokenizer(path: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a base that can be had and fits it. Raises as `check_access`,
     `load_tokenizer` and `check_base` do."""
     check_access(path)
     tokenizer = load_tokenizer(path)
-    check_base(read_config(path), tokenizer, quantization)
+    check_base(read_config(path), tokenizer)
     return tokenizer
 
 

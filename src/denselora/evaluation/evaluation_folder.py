@@ -15,7 +15,7 @@ from denselora.results.record import RECORD, Record, read_record
 
 IDENTITY = "evaluation.json"
 SECONDS = "seconds.json"
-LATER = ("adapter_config", "tests")
+LATER = ("adapter_config", "tests", "precision")
 
 
 def suffix(scoring: str, limit: int | None) -> str:

@@ -65,7 +65,14 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
     record = _record(folder)
     protocol, data = _protocol(record), _data(record)
     files = {name: benchmark(name).test_file(Path(data["path"])) for name in record.benchmarks}
-    listed = read_overlap(Path(overlap), data["train_file"], files.values())
+    if (trained := (record.config or {}).get("data")) and any(
+        trained.get(key) != data[key] for key in ("path", "train_file")
+    ):
+        raise UserError(
+            f"{folder}: was trained on {trained.get('train_file')} of {trained.get('path')}, and "
+            f"evaluated on {data['path']}; an overlap is of one folder's files"
+        )
+    listed = read_overlap(Path(overlap), Path(data["path"]), data["train_file"], files.values())
     results = {}
     for name, kept in record.benchmarks.items():
         rows = read_rows(files[name], scored=True).select(listed[name])

@@ -42,7 +42,7 @@ def load_respondent(
     config = follow(cfg, [folder], [trained], overrides)
     path = config["model"]["path"]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = checked_tokenizer(path, config["quantization"])
+    tokenizer = checked_tokenizer(path)
     if folder:
         check_bits(folder, config["quantization"], device)
     base = Base(path, precision(device), device, config["quantization"])

@@ -70,7 +70,7 @@ def _evaluate(
     process = PartialState(cpu=not torch.cuda.is_available())
     rows = {test.benchmark.name: test.hash for test in tests}
     for subject in subjects:
-        subject.folder.identity["tests"] = rows
+        subject.folder.identity |= {"tests": rows, "precision": str(precision(process.device))}
         subject.folder.check()
         earlier = subject.folder.record()
         if config["record_dir"]:
@@ -83,13 +83,14 @@ def _evaluate(
                 data=data_part(config),
                 adapter=None if subject.trained else subject.folder.identity["adapter"],
                 benchmarks={*rows, *(earlier.benchmarks if earlier else ())},
+                tests=rows,
             )
         check_training_files(subject)
         on_main_process(partial(subject.folder.claim, at_end))
 
     # 4. One base for all.
     path = config["model"]["path"]
-    tokenizer = checked_tokenizer(path, config["quantization"])
+    tokenizer = checked_tokenizer(path)
     prompts = (protocol.evaluation_prompt(row) for test in tests for row in test.rows)
     base_config = read_config(path)
     check_prompts(base_config, tokenizer, prompts, protocol.decoding.max_new_tokens)

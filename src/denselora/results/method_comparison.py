@@ -42,7 +42,7 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
             "total_time": training.seconds + sum(p.seconds for p in record.benchmarks.values()),
             "experiment_name": f"{record.method.name}/{record.run_id}",
             "peft_branch": None,
-            "train_config": _train_config(record),
+            "train_config": _train_config(record, adapter),
             "peft_config": peft_config,
             "error_msg": training.collapsed or "",
         },
@@ -67,14 +67,16 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
     }
 
 
-def _train_config(record: Record) -> dict[str, Any]:
+def _train_config(record: Record, adapter: Path) -> dict[str, Any]:
     config, trainer = record.config, record.config["trainer"]
-    held = config.get("quantization") or trainer["precision"]
-    if held == "auto":
-        held = "fp32" if record.device.name.startswith("CPU") else "bf16"
+    precision = trainer["precision"]
+    if precision == "auto":
+        trained = read_json(adapter / "training.json", "get the folder whole again")
+        is_cpu = trained["device"]["name"].startswith("CPU")
+        precision = "fp32" if is_cpu else "bf16"
     return {
         "model_id": record.model.path,
-        "dtype": DTYPES[held],
+        "dtype": DTYPES[config.get("quantization") or precision],
         "max_seq_length": config["protocol"]["cutoff"],
         "batch_size": trainer["global_batch_size"],
         "batch_size_eval": record.evaluation.batch_size,
@@ -93,7 +95,7 @@ def _train_config(record: Record) -> dict[str, Any]:
             "weight_decay": trainer["weight_decay"],
         },
         "lr_scheduler": "linear",
-        "use_amp": False,
+        "use_amp": precision != "fp32",
         "autocast_adapter_dtype": True,
         "generation_kwargs": record.evaluation.decoding,
         "attn_implementation": None,

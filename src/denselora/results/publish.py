@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from denselora.errors import UserError
@@ -56,16 +56,19 @@ def check_kind(
     data: Data,
     adapter: str | None,
     benchmarks: Collection[str],
+    tests: Mapping[str, str],
 ) -> None:
     """Raise UserError for a published run of the same name that says something else, or more.
 
     target: the folder to publish to. protocol: the hash of the evaluation's. adapter: digest of
     the weights, where the name doesn't tell them apart. benchmarks: those of the new record.
+    tests: digests of its test rows.
     """
     if not (target / RECORD).is_file():
         return
     there = read_record(target / RECORD)
-    weights = (there.evaluation.made_of or {}).get("adapter") if adapter else None
+    made_of = there.evaluation.made_of or {}
+    weights = made_of.get("adapter") if adapter else None
     for what, was, now in (
         ("model.path", there.model.path, model.path),
         ("protocol", there.protocol.hash, protocol),
@@ -76,6 +79,12 @@ def check_kind(
             raise UserError(
                 f"record_dir={target.parent}: {target.name} is there, with {what} {was}, here "
                 f"{now}; give another record_dir, or what differs another name"
+            )
+    for name, was in made_of.get("tests", {}).items():
+        if name in tests and not tests[name].startswith(was):
+            raise UserError(
+                f"record_dir={target.parent}: {target.name} is there, with other test rows of "
+                f"{name}; give another record_dir, or the data another name"
             )
     if lost := [name for name in there.benchmarks if name not in benchmarks]:
         raise UserError(

@@ -83,7 +83,7 @@ class Plan:
         """
         quantization, method = self.job.config["quantization"], self.job.adapter.name
         base = read_config(self.job.config["model"]["path"])
-        check_base(base, tokenizer, quantization, full=method == "full")
+        check_base(base, tokenizer)
         check_positions(base, self.longest, f"the longest row of {self.job.train_file}")
         model = empty_model(self.job, self.steps)
         if quantization and method != "none":
