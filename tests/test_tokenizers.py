@@ -4,6 +4,7 @@ On the real tokenizers where `make test-tokenizers` has put them, and everywhere
 """
 
 import json
+import re
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -159,14 +160,16 @@ def test_an_evaluation_prompt_has_no_eos(tokenizer, protocols):
             assert tokenizer.eos_token_id not in read(tokenizer, protocol, row)
 
 
-def test_a_tokenizer_that_ends_prompts_with_eos_is_refused(tmp_path, stand_in_folders):
+@pytest.mark.parametrize("which", ["eos_token", "bos_token"])
+def test_a_tokenizer_that_ends_prompts_with_a_token_is_refused(tmp_path, stand_in_folders, which):
     tokenizer = load_tokenizer(str(stand_in_folders["llama3"]))
-    eos = tokenizer.eos_token
+    token = getattr(tokenizer, which)
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"$A {eos}", special_tokens=[(eos, tokenizer.eos_token_id)]
+        single=f"$A {token}", special_tokens=[(token, tokenizer.convert_tokens_to_ids(token))]
     )
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"ends every text with EOS.*tokenizer\.json"):
+    told = rf"ends every text with {re.escape(token)}, .*tokenizer\.json"
+    with pytest.raises(UserError, match=told):
         load_tokenizer(str(tmp_path))
 
 

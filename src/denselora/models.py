@@ -93,23 +93,24 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     leaves out of decoded text.
 
     Raises UserError where there is no tokenizer, it needs code of its own, it has no EOS or it
-    appends EOS by itself.
+    appends a token by itself.
     """
     _check_folder(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             path, padding_side="left", trust_remote_code=False
         )
-        ends = tokenizer("a")["input_ids"][-1:]
+        ends, bare = (tokenizer("a", add_special_tokens=s)["input_ids"][-1] for s in (True, False))
     except Exception as error:  # of a damaged file, tokenizers has nothing narrower
         raise _unreachable(path, error) from None
     tokenizer.pad_token_id = 0
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.path={path}: its tokenizer has no EOS token; training needs one")
-    if ends == [tokenizer.eos_token_id]:
+    if ends != bare:
+        token = tokenizer.convert_ids_to_tokens(ends)
         raise UserError(
-            f"model.path={path}: its tokenizer ends every text with EOS, prompts too; take EOS out "
-            "of the post_processor in tokenizer.json"
+            f"model.path={path}: its tokenizer ends every text with {token}, prompts too; take it "
+            "out of the post_processor in tokenizer.json"
         )
     return tokenizer
 
