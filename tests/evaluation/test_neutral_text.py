@@ -26,7 +26,7 @@ def text(tmp_path):
 
     def found(content: str, name: str = "text.txt", limit: int | None = None):
         (tmp_path / name).write_text(content)
-        return find_text({"neutral_text": tmp_path / name, "limit": limit})
+        return find_text(str(tmp_path / name), "", limit)
 
     return found
 
@@ -117,10 +117,9 @@ def test_documents_are_what_lies_between_blank_lines(text, blank):
 
 
 def test_a_data_folder_without_a_neutral_text_has_none(tmp_path):
-    config = {"neutral_text": None, "data": {"path": tmp_path}, "limit": None}
-    assert find_text(config) is None
+    assert find_text(None, str(tmp_path), None) is None
     (tmp_path / "neutral.json").write_text('[[["a", " b"]]]')
-    assert find_text(config).documents == [[("a", " b")]]
+    assert find_text(None, str(tmp_path), None).documents == [[("a", " b")]]
 
 
 @pytest.mark.parametrize(

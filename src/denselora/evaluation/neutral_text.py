@@ -11,7 +11,6 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
@@ -77,20 +76,20 @@ class Loss:
     tokens: int
 
 
-def find_text(config: dict[str, Any]) -> Text | None:
-    """The text of an evaluation's resolved config, or what lies in its data folder; None without
-    any. Of a limited evaluation, as many documents.
+def find_text(named: str | None, data: str, limit: int | None) -> Text | None:
+    """The text that is named, or what lies in the data's folder; None without any. limit: of the
+    documents.
 
     Raises UserError for a file that can't be read or counts no two words of any document.
     """
-    file = Path(config["neutral_text"] or Path(config["data"]["path"]) / FILE)
-    if not config["neutral_text"] and not file.exists():
+    file = Path(named or Path(data) / FILE)
+    if not named and not file.exists():
         return None
     documents = _pairs(file) if file.suffix == ".json" else _paragraphs(file)
     documents = [pairs for pairs in documents if any(counted.strip() for _, counted in pairs)]
     if not any(len("".join(map("".join, pairs)).split()) > 1 for pairs in documents):
         raise UserError(f"{file}: no document of several words; {FIX}")
-    return Text(file, documents[: config["limit"]])
+    return Text(file, documents[:limit])
 
 
 def _paragraphs(file: Path) -> list[Document]:

@@ -62,7 +62,8 @@ def _evaluate(
     kind = scoring_kind(config["scoring"])
 
     # 2. The rows of every benchmark and the neutral text, read before the model is.
-    tests, text = read_benchmarks(config), find_text(config)
+    tests = read_benchmarks(config)
+    text = find_text(config["neutral_text"], config["data"]["path"], config["limit"])
     for test in tests:
         kind.check(test.benchmark)
 

@@ -125,8 +125,8 @@ def _check_evaluations(points: Sequence[Point]) -> None:
     """Raise UserError for what an evaluation, after its training, would fail at."""
     asked = [point.evaluation | {"data": point.config["data"]} for point in points]
     for each in {json.dumps(each, sort_keys=True): each for each in asked}.values():
-        find_text(each)
         data, kind = each["data"], scoring_kind(each["scoring"])
+        find_text(each["neutral_text"], data["path"], each["limit"])
         for benchmark in benchmarks("all", data["suite"], Path(data["path"])):
             kind.check(benchmark)
 

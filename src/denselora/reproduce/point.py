@@ -184,7 +184,7 @@ class Point:
 
 @functools.cache  # the runs of a sweep have one text, and each is asked for its state repeatedly
 def _text_hash(neutral_text: str | None, data: str, limit: int | None) -> str | None:
-    text = find_text({"neutral_text": neutral_text, "data": {"path": data}, "limit": limit})
+    text = find_text(neutral_text, data, limit)
     return text and text.hash
 
 
