@@ -43,7 +43,7 @@ def test_a_value_is_read_as_what_it_is(kind, given, read):
 @pytest.mark.parametrize("written", [2, 2.0])
 def test_however_a_number_is_written_it_makes_one_id(written):
     assert repr(POSITIVE.read(written)) == "2"
-    assert repr(Number(lambda x: x > 0, "above 0", fraction=True).read(written)) == "2.0"
+    assert repr(Number(lambda x: x > 0, "above 0", as_float=True).read(written)) == "2.0"
 
 
 @pytest.mark.parametrize(

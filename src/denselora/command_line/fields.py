@@ -58,18 +58,18 @@ class Whole(Kind):
 class Number(Kind):
     """A finite number that `holds` takes; true is none.
 
-    However it is written, 1, 1.0 and 1e0 make one run id: 1.0 where it is a `fraction`, else 1.
+    However it is written, 1, 1.0 and 1e0 make one run id: 1.0 `as_float`, else 1.
     """
 
     holds: Callable[[float], bool]
     words: str
-    fraction: bool = False
+    as_float: bool = False
 
     def read(self, value: Any) -> int | float:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not math.isfinite(value) or not self.holds(value):
             raise ValueError(f"give a finite number {self.words}")
-        if self.fraction:
+        if self.as_float:
             return float(value)
         return int(value) if float(value).is_integer() else value
 
@@ -189,8 +189,8 @@ Seeds = Annotated[list[int], Several(SEED)]
 Rank = Annotated[int, Whole(1, HIGHEST_RANK)]
 # far from where fp32 overflows
 Positive = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12")]
-PositiveFraction = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12", True)]
-FractionOrZero = Annotated[float, Number(lambda x: 0 <= x <= 1e12, "from 0 to 1e12", True)]
+PositiveFloat = Annotated[float, Number(lambda x: 0 < x <= 1e12, "above 0, at most 1e12", True)]
+FloatOrZero = Annotated[float, Number(lambda x: 0 <= x <= 1e12, "from 0 to 1e12", True)]
 Dropout = Annotated[float, Number(lambda x: 0 <= x < 1, "from 0 to below 1", True)]
 Share = Annotated[float, Number(lambda x: 0 <= x <= 1, "from 0 to 1")]
 Part = Annotated[float, Number(lambda x: 0 < x <= 1, "above 0, up to 1")]

@@ -9,10 +9,10 @@ from denselora.command_line.fields import (
     Count,
     CountOrZero,
     Flag,
-    FractionOrZero,
+    FloatOrZero,
     OnOff,
     Positive,
-    PositiveFraction,
+    PositiveFloat,
     Whole,
     options,
 )
@@ -32,8 +32,8 @@ class Settings:
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"]
     learning_rate: Positive
     warmup_steps: CountOrZero
-    weight_decay: FractionOrZero
-    max_grad_norm: PositiveFraction
+    weight_decay: FloatOrZero
+    max_grad_norm: PositiveFloat
     max_skipped_steps: Count
     precision: Literal["auto", "bf16", "fp16", "fp32"]
     gradient_checkpointing: Flag
