@@ -11,17 +11,13 @@ from denselora.results.options import Report
 @entry_point("report", Report)
 def main(cfg: DictConfig) -> None:
     from denselora.files import check_writable
-    from denselora.results.beside import check_files
     from denselora.results.published import PUBLISHED, read_published
-    from denselora.results.record import read_records
     from denselora.results.report.page import REPORT, write_report
+    from denselora.results.run import checked_records
 
     folder = Path(cfg.results_dir)
     check_writable(folder, "results_dir")
-    records = read_records(folder)
-    for record in records:
-        check_files(record)
-    print(write_report(records, read_published(PUBLISHED), folder / REPORT))
+    print(write_report(checked_records(folder), read_published(PUBLISHED), folder / REPORT))
 
 
 if __name__ == "__main__":
