@@ -28,12 +28,11 @@ results/test_inventory training/test_device
 """.split()  # noqa: SIM905
 
 
-def pytest_collectstart() -> None:
-    """Without a GPU, Triton's kernels run in its interpreter: it must know before its import."""
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ.setdefault("TRITON_INTERPRET", "1")
+# Without a GPU, Triton's kernels run in its interpreter. It must know before its import, which the
+# conftest.py of a folder that is named on the command line may cause.
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+if not any(map(os.path.exists, DRIVERS)) or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
