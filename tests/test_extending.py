@@ -54,7 +54,8 @@ def followed(tmp_path_factory) -> tuple[Path, str]:
     copy = tmp_path_factory.mktemp("copy")
     for folder in ("src", "configs", "scripts", "data/mini"):
         shutil.copytree(ROOT / folder, copy / folder)
-    shutil.copytree(ROOT / "results/runs/mini-base-mini-clean", copy / "results/runs/before")
+    published = min((ROOT / "results/runs").glob("mini-lora-r32-mini-clean-s42-*"))
+    shutil.copytree(published, copy / "results/runs" / published.name)
     shutil.copy(ROOT / "results/published.yaml", copy / "results")
     for text in blocks(PAGE, "yaml"):
         (copy / text.split()[1]).write_text(text)
