@@ -65,6 +65,7 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
             if isinstance(layer, DenseLoraLinear) and name in layer.denselora_core
         }
     elif isinstance(model_or_folder, (str, Path)):
+        _apart(Path(model_or_folder), Path(out))
         if Path(model_or_folder).is_dir():
             fix = "give an adapter's folder, with its two files whole"
             read_json(Path(model_or_folder, CONFIG), fix)
@@ -112,8 +113,6 @@ def to_lora(model_or_folder: PeftModel | str | Path, out: str | Path) -> None:
             )
         },
     )
-    if isinstance(model_or_folder, (str, Path)):
-        _apart(Path(model_or_folder), Path(out))
     _write(lora, tensors, Path(out))
 
 

@@ -69,9 +69,10 @@ def _evaluate(
 
     # 3. The folders: new, or of the same evaluations that were stopped; this one's until its end.
     process = PartialState(cpu=not torch.cuda.is_available())
+    dtype = precision(process.device)
     rows = {test.benchmark.name: test.hash for test in tests}
     for subject in subjects:
-        subject.folder.identity |= {"tests": rows, "precision": str(precision(process.device))}
+        subject.folder.identity |= {"tests": rows, "precision": str(dtype)}
         subject.folder.check()
         earlier = subject.folder.record()
         if config["record_dir"]:
@@ -98,7 +99,7 @@ def _evaluate(
     for subject in subjects:
         if subject.adapter:
             check_bits(subject.adapter, config["quantization"], process.device)
-    base = Base(path, precision(process.device), process.device, config["quantization"])
+    base = Base(path, dtype, process.device, config["quantization"])
     for subject in subjects:
         subject.folder.check_base(base.fingerprint)
     first = protocol.evaluation_prompt(tests[0].rows[0])

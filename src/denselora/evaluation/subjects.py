@@ -84,7 +84,7 @@ def follow(
     training isn't known and model, data or protocol isn't named, or when a name that becomes part
     of a path leads elsewhere.
     """
-    cfg, followed = cfg.copy(), {}
+    cfg, followed, given = cfg.copy(), {}, list(map(option_name, overrides))
     found = {
         folder: training_config(folder, trained)
         for folder, trained in zip(adapters, trainings, strict=True)
@@ -92,9 +92,8 @@ def follow(
     }
     for folder, config in found.items():
         if config is None:
-            _require_names(cfg, folder, overrides)
+            _require_names(cfg, folder, given)
     configs = {folder: config for folder, config in found.items() if config}
-    given = list(map(option_name, overrides))
     for group in filter(cfg.__contains__, FOLLOWED):
         if group in given:
             continue
@@ -128,11 +127,10 @@ def _with(config: Any, named: Any) -> Any:
     return config | {key: _with(config.get(key), value) for key, value in named.items()}
 
 
-def _require_names(cfg: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
+def _require_names(cfg: DictConfig, folder: Path, given: Sequence[str]) -> None:
     """Raise UserError unless model, data and protocol are named: their defaults are a guess."""
-    given = set(map(option_name, overrides))
     named = {"model": {"model", "model.path"}, "data": {"data"}, "protocol": {"protocol"}}
-    missing = [group for group, by in named.items() if group in cfg and not given & by]
+    missing = [group for group, by in named.items() if group in cfg and by.isdisjoint(given)]
     if missing:
         raise UserError(
             f"adapter_path={folder}: has no {TRAINING}, which says what it was trained on; name "

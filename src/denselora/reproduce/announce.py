@@ -106,12 +106,12 @@ def _points(config: DictConfig) -> list[Point]:
     """One for each combination; of a sweeper that makes up its own values, one to start from."""
     sweeper, task = config.hydra.sweeper, list(config.hydra.overrides.task)
     assumptions(config.gpu)
+    tuned = FLAGS.get(str(config.tuned).lower(), False)
     if not _lists_runs(config):
-        check_search(task, config)
         name = sweeper._target_.rpartition(".")[2]
+        check_search(name, task, config.trainer, tuned)
         print(f"{sweeper.n_trials} runs like this one, {', '.join(sweeper.params)} by {name}:")
         return [point_of(task)]
-    tuned = FLAGS.get(str(config.tuned).lower(), False)
     check_sweeps(task, tuned)
     if tuned and sweeper.params:  # an experiment's grid over the rate that is chosen
         with read_write(config), open_dict(sweeper.params):

@@ -12,7 +12,6 @@ from hydra.core.override_parser.types import ChoiceSweep
 from omegaconf import DictConfig
 
 from denselora.command_line.configs import CONFIGS
-from denselora.command_line.fields import FLAGS
 from denselora.command_line.options import accepted
 from denselora.errors import UserError
 from denselora.reproduce.options import Reproduce
@@ -54,17 +53,16 @@ def check_sweeps(overrides: Sequence[str], tuned: bool) -> None:
             )
 
 
-def check_search(overrides: Sequence[str], config: DictConfig) -> None:
+def check_search(name: str, overrides: Sequence[str], trainer: DictConfig, tuned: bool) -> None:
     """Raise UserError for what a sweeper that makes up its values, from the losses of those before,
-    has no use for."""
-    name = config.hydra.sweeper._target_.rpartition(".")[2]
+    has no use for. name: the sweeper's."""
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         if override.is_sweep_override():
             raise UserError(f"{override.input_line}: {name} takes one value; run it for each")
-    if str(config.tuned).lower() in FLAGS and FLAGS[str(config.tuned).lower()]:
+    if tuned:
         raise UserError(f"tuned=true: {name} tries rates of its own; leave one of the two out")
     for option in ("validation_rows", "max_steps"):
-        if config.trainer[option] == 0:
+        if trainer[option] == 0:
             raise UserError(f"trainer.{option}=0: gives {name} no validation loss; leave it out")
 
 
