@@ -43,7 +43,7 @@ def main() -> None:
             write_text(options.output, text)
         if options.overlap:
             write_text(options.folder / OVERLAP, overlap_json(findings))
-    print(text)
+        print(text)
 
 
 if __name__ == "__main__":

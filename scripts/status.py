@@ -18,10 +18,10 @@ def main() -> None:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; give the runs_dir of reproduce.py")
         states = all_states(folder)
-    for each in states:
-        print(f"{each.state:9}{each.run}" + (f": {each.reason}" if each.reason else ""))
-    counts = Counter(each.state for each in states)
-    print(f"{len(states)} runs in {folder}: {', '.join(f'{counts[s]} {s}' for s in STATES)}")
+        for each in states:
+            print(f"{each.state:9}{each.run}" + (f": {each.reason}" if each.reason else ""))
+        counts = Counter(each.state for each in states)
+        print(f"{len(states)} runs in {folder}: {', '.join(f'{counts[s]} {s}' for s in STATES)}")
 
 
 if __name__ == "__main__":

@@ -442,6 +442,29 @@ def test_out_of_memory_halves_the_passes_and_keeps_the_batch(start, monkeypatch,
         assert one["tokens"] == other["tokens"]
 
 
+def test_out_of_memory_in_validation_spreads_its_rows_over_more_passes(
+    start, monkeypatch, tmp_path
+):
+    options = ("trainer.max_steps=2", "trainer.validation_rows=4")
+    plain = metrics(start(*options))
+    (tmp_path / "run").rename(tmp_path / "plain")
+    real = loop_module.weighted_loss
+
+    def weighted_loss(model, batch, head):
+        if not model.training and len(batch.lengths) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB")
+        return real(model, batch, head)
+
+    monkeypatch.setattr(loop_module, "weighted_loss", weighted_loss)
+    most = 1
+    found = metrics(start(*options))[-1]["validation_loss_nats"]
+    assert found == pytest.approx(plain[-1]["validation_loss_nats"], abs=1e-6)
+    (tmp_path / "run").rename(tmp_path / "one by one")
+    most = 0
+    with pytest.raises(UserError, match=r"validation after step 2: out of memory.*resume=true"):
+        start(*options)
+
+
 def test_a_model_that_would_mix_rows_gets_them_one_by_one(start, monkeypatch, capsys):
     monkeypatch.setattr("denselora.training.run.keep_rows_apart", lambda model: False)
     loss, rows = loop_module.weighted_loss, []

@@ -2,9 +2,11 @@
 
 import functools
 import os
+import select
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import TextIO
 
 import hydra
 import yaml
@@ -24,8 +26,8 @@ from denselora.threads import wait_passively
 
 leave_out_noise()  # here, for the processes that a sweep's launcher starts import this as well
 
-# 128 + SIGINT, as shells have it
-INTERRUPTED = 130
+# 128 + SIGINT and 128 + SIGPIPE, as shells have it
+INTERRUPTED, UNREAD = 130, 141
 
 
 def entry_point(config_name: str, options: type, sweeps: bool = False) -> Callable:
@@ -74,10 +76,11 @@ def _task(main: Callable[[DictConfig], None], options: type) -> Callable[[DictCo
 @contextmanager
 def errors_in_one_line():
     """End the process with a line on stderr and an exit code on a UserError, one of Hydra's, a file
-    that the system refuses, or Ctrl-C.
+    that the system refuses, or Ctrl-C; without a line when what reads its output has ended.
     """
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         _stop(str(error), error.exit_code)
     except HydraException as error:
@@ -89,6 +92,12 @@ def errors_in_one_line():
     except UnicodeDecodeError:
         _name_config_of_other_encoding()
         raise
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout):
+            raise
+        # what is left in its buffer would be written at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(UNREAD)
     except OSError as error:
         if error.filename is None:
             raise
@@ -97,6 +106,13 @@ def errors_in_one_line():
         message = str(error) or "interrupted; what is done is kept, run the same command again"
         print(f"\n{message}", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Whether a stream leads to a process that has ended, as `| head` does."""
+    found = select.poll()
+    found.register(stream, 0)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in found.poll(0))
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:

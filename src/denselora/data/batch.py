@@ -43,6 +43,32 @@ class Batch:
         tensors = {n: v.to(device) for n, v in vars(self).items() if isinstance(v, torch.Tensor)}
         return replace(self, **tensors)
 
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """The first half of the rows and the other ones. There must be two at least."""
+        rows = len(self.lengths) // 2
+        at = int(self.starts[rows])
+        before = self.columns < at
+        return (
+            Batch(
+                self.input_ids[:, :at],
+                self.position_ids[:, :at],
+                self.starts[: rows + 1],
+                self.lengths[:rows],
+                self.columns[before],
+                self.labels[before],
+                self.weights[before],
+            ),
+            Batch(
+                self.input_ids[:, at:],
+                self.position_ids[:, at:],
+                self.starts[rows:] - at,
+                self.lengths[rows:],
+                self.columns[~before] - at,
+                self.labels[~before],
+                self.weights[~before],
+            ),
+        )
+
     def padded(self, tokens: int) -> "Batch":
         """The same batch with a last row of zeros that carries no loss, to so many tokens."""
         more = tokens - self.tokens

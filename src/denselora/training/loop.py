@@ -20,6 +20,7 @@ from denselora.training.compiled import CompiledBlocks
 from denselora.training.graphs import GraphedBlocks
 from denselora.training.health import Diverged, fault
 from denselora.training.loss import weighted_loss
+from denselora.training.run_folder import RESUME
 from denselora.training.settings import Settings
 from denselora.training.state import State
 
@@ -111,8 +112,7 @@ class Loop:
         for start in range(0, len(self.validation), accelerator.num_processes):
             mine = start + accelerator.process_index
             batch = self.validation[min(mine, len(self.validation) - 1)]
-            with accelerator.autocast(), self._uncompiled():
-                loss = self._loss(batch)
+            loss = self._held_out_loss(batch)
             if mine < len(self.validation):
                 total += loss
         self.state.model.train()
@@ -121,12 +121,28 @@ class Loop:
     @torch.no_grad()
     def _loss_afterwards(self, batch: GlobalBatch) -> float:
         """What the present weights give on a pass of a batch they were trained on, dropout off."""
-        accelerator = self.state.accelerator
         self.state.model.eval()
-        with accelerator.autocast(), self._uncompiled():
-            loss = self._loss(batch.passes[0])
+        loss = self._held_out_loss(batch.passes[0])
         self.state.model.train()
-        return float(accelerator.reduce(loss, "sum"))
+        return float(self.state.accelerator.reduce(loss, "sum"))
+
+    def _held_out_loss(self, batch: Batch) -> torch.Tensor:
+        """A batch's loss without a step to follow, in more passes when memory runs out."""
+        accelerator = self.state.accelerator
+        try:
+            with accelerator.autocast(), self._uncompiled():
+                return self._loss(batch)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch.lengths) == 1 or accelerator.num_processes > 1:
+                raise UserError(
+                    f"validation after step {self.state.progress.step}: out of memory with "
+                    f"{batch.tokens} tokens in a forward pass; free some, and {RESUME}"
+                ) from None
+        torch.cuda.empty_cache()
+        first, second = batch.halves()
+        return self._held_out_loss(first) + self._held_out_loss(second)
 
     def _save_if_good(self, afterwards: float | None) -> None:
         """Save, unless that would be of no use. afterwards: the loss after the last step."""
