@@ -4,7 +4,7 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.reproduce.tuning import best_learning_rate
-from denselora.training.run_folder import write_trained
+from denselora.training.run_folder import RunFolder, write_trained
 from tests.training.trained import make_trained
 
 
@@ -33,7 +33,7 @@ def test_the_rate_of_the_least_validation_loss_among_like_runs_is_taken(tmp_path
     finish(tmp_path, "collapsed", config(1e-2), 0.0, "loss at zero")
     finish(tmp_path, "other method", config(3e-3, adapter={"name": "vera", "r": 4}), 0.5)
     finish(tmp_path, "other rank", config(3e-3, adapter={"name": "lora", "r": 8}), 0.5)
-    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path).rate == 1e-3
 
 
 def test_losses_on_the_validation_rows_of_other_seeds_do_not_count(tmp_path):
@@ -41,7 +41,7 @@ def test_losses_on_the_validation_rows_of_other_seeds_do_not_count(tmp_path):
     finish(tmp_path, "a", config(1e-3), 1.20)
     finish(tmp_path, "b", config(2e-3), 1.19)
     finish(tmp_path, "c", config(1e-3, seed=2), 1.15)
-    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 2e-3
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path).rate == 2e-3
 
 
 @pytest.mark.parametrize("names", ["abcd", "dcba"])
@@ -49,14 +49,30 @@ def test_of_grids_of_equal_size_the_lowest_seeds_decides(tmp_path, names):
     grids = [(1e-3, 1, 1.0), (2e-3, 1, 1.1), (1e-3, 2, 1.0), (2e-3, 2, 0.5)]
     for name, (rate, seed, loss) in zip(names, grids, strict=True):
         finish(tmp_path, name, config(rate, seed=seed), loss)
-    assert best_learning_rate(config(3e-4, seed=7), tmp_path) == 1e-3
+    assert best_learning_rate(config(3e-4, seed=7), tmp_path).rate == 1e-3
+
+
+def test_what_a_choice_says_of_its_grid(tmp_path):
+    finish(tmp_path, "a", config(1e-3), 1.2)
+    finish(tmp_path, "b", config(2e-3), 1.1)
+    assert str(best_learning_rate(config(3e-4), tmp_path)) == (
+        "trainer.learning_rate=0.002: least validation loss of 2 rates, 0.001 to 0.002; it is the "
+        "last on its side, so try higher ones"
+    )
+    write_trained(tmp_path / "c", make_trained(config(4e-3), collapsed="loss is nan"))
+    RunFolder(tmp_path / "d").begin(config(3e-3), "")
+    RunFolder(tmp_path / "e").begin(config(2e-3, seed=7), "")  # one with the rate that was chosen
+    assert str(best_learning_rate(config(3e-4), tmp_path)) == (
+        "trainer.learning_rate=0.002: least validation loss of 3 rates, 0.001 to 0.004; not "
+        "finished: d"
+    )
 
 
 def test_a_grid_on_two_bases_of_one_path_decides_nothing(tmp_path):
     one = {"hidden_size": 8, "embedding_samples": [0.5]}
     finish(tmp_path, "a", config(1e-3), 1.0, base=one)
     finish(tmp_path, "b", config(2e-3), 0.9, base=one | {"embedding_samples": [0.501]})
-    assert best_learning_rate(config(3e-4), tmp_path) == 2e-3  # rounded otherwise
+    assert best_learning_rate(config(3e-4), tmp_path).rate == 2e-3  # rounded otherwise
     finish(tmp_path, "c", config(3e-3), 0.8, base=one | {"embedding_samples": [0.7]})
     with pytest.raises(UserError, match=r"weights of model=tiny changed between"):
         best_learning_rate(config(3e-4), tmp_path)

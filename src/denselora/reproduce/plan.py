@@ -43,6 +43,9 @@ def print_plan(planned: Sequence[tuple[Point, Estimate]], gpu: str) -> None:
         first = planned[0][0].options
         console.print("All:", *(option for option in first if option in common), highlight=False)
     console.print(table)
+    chosen = (f"{_method(point)}: {point.choice}" for point, _ in planned if point.choice)
+    for line in dict.fromkeys(chosen):
+        console.print(one_line(line), highlight=False)
     counts = Counter(point.state for point, _ in planned)
     states = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
     console.print(
@@ -56,6 +59,11 @@ def print_plan(planned: Sequence[tuple[Point, Estimate]], gpu: str) -> None:
             "trainer.gradient_checkpointing=true needs less",
             highlight=False,
         )
+
+
+def _method(point: Point) -> str:
+    adapter = point.config["adapter"]
+    return adapter["name"] + (f" r={adapter['r']}" if adapter.get("r") else "")
 
 
 def _published_percent(point: Point, expected: Estimate, published: Published) -> str:

@@ -20,7 +20,7 @@ from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import claimed, state_of
-from denselora.reproduce.tuning import best_learning_rate
+from denselora.reproduce.tuning import Choice, best_learning_rate
 from denselora.results.record import RECORD, read_record
 from denselora.training.options import Train
 from denselora.training.run_folder import RunFolder
@@ -34,13 +34,14 @@ OVER = ("done", "diverged")
 @dataclass(frozen=True)
 class Point:
     """options: train.py's. config: its resolved config. evaluation: options of evaluate.py; None to
-    train only."""
+    train only. choice: of its learning rate, with tuned=true."""
 
     options: list[str]
     config: dict[str, Any]
     evaluation: dict[str, Any] | None
     folder: Path
     records: Path
+    choice: Choice | None = None
 
     @classmethod
     def of(cls, cfg: DictConfig, overrides: Sequence[str]) -> "Point":
@@ -55,16 +56,18 @@ class Point:
         options = [
             option for option in overrides if option_name(option).partition(".")[0] not in OWN
         ]
+        choice = None
         if own["tuned"] and config["adapter"]["name"] != "none":
-            rate = best_learning_rate(config, Path(own["runs_dir"]))
-            config["trainer"]["learning_rate"] = rate
-            options.append(f"trainer.learning_rate={rate}")
+            choice = best_learning_rate(config, Path(own["runs_dir"]))
+            config["trainer"]["learning_rate"] = choice.rate
+            options.append(f"trainer.learning_rate={choice.rate}")
         return cls(
             options=options,
             config=config,
             evaluation=own["evaluation"],
             folder=Path(own["runs_dir"]) / run_id(_decisive(config)),
             records=Path(own["results_dir"]) / "runs",
+            choice=choice,
         )
 
     @property

@@ -1,18 +1,39 @@
 """A method's learning rate, chosen by validation loss among the runs that a grid left."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from denselora.errors import UserError
 from denselora.identity import SEEDS, dotted, same_but_for
 from denselora.models import same_base
-from denselora.training.run_folder import read_trained
+from denselora.training.run_folder import RunFolder
 
 FREE = ("trainer.learning_rate", *SEEDS)
 
 
-def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
+@dataclass(frozen=True)
+class Choice:
+    """A rate that was chosen. tried: all rates of its grid, from the lowest on, with those that
+    collapsed or diverged. unfinished: ids of the grid's runs that have not ended."""
+
+    rate: float
+    tried: tuple[float, ...]
+    unfinished: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = f"trainer.learning_rate={self.rate}: least validation loss of {len(self.tried)} "
+        words += "rate" if len(self.tried) == 1 else f"rates, {self.tried[0]} to {self.tried[-1]}"
+        ends = {self.tried[0]: "lower", self.tried[-1]: "higher"}
+        if self.rate in ends:
+            words += f"; it is the last on its side, so try {ends[self.rate]} ones"
+        if self.unfinished:
+            words += f"; not finished: {', '.join(self.unfinished)}"
+        return words
+
+
+def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
     """The rate of the run with the least validation loss among those like `config`.
 
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
@@ -20,21 +41,30 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
     most rates decides, then the lowest; of equal losses the lowest rate. Raises UserError if there
     is none, or if two of them were trained on other weights of the same path.
     """
-    grids, first = defaultdict(dict), None
-    for found in filter(None, map(read_trained, sorted(runs.glob("*/adapter")))):
+    grids, tried, unfinished, first = defaultdict(dict), defaultdict(set), defaultdict(list), None
+    for run in map(RunFolder, sorted(path for path in runs.glob("*") if path.is_dir())):
+        found = run.trained()
+        had = found.config if found else run.config()
+        if had is None or not same_but_for(had, config, FREE):
+            continue
+        seeds = tuple(had.get(seed) for seed in SEEDS)
+        if not found:
+            unfinished[seeds].append(run.path.name)
+            continue
+        rate = dotted(had).get("trainer.learning_rate")
+        if not isinstance(rate, int | float):
+            raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
+        tried[seeds].add(rate)
         loss = found.training.validation_loss_nats
-        alike = same_but_for(found.config, config, FREE)
-        if alike and loss is not None and not found.training.collapsed:
-            rate = dotted(found.config).get("trainer.learning_rate")
-            if not isinstance(rate, int | float):
-                raise UserError(f"tuned=true: {found.run_id} has learning_rate={rate!r}, no number")
-            first = first or found
-            if not same_base(first.base, found.base):
-                raise UserError(
-                    f"tuned=true: the weights of model={found.config['model']['name']} changed "
-                    f"between {first.run_id} and {found.run_id}; delete the runs on the old ones"
-                )
-            grids[tuple(found.config.get(seed) for seed in SEEDS)][rate] = loss
+        if loss is None or found.training.collapsed:
+            continue
+        first = first or found
+        if not same_base(first.base, found.base):
+            raise UserError(
+                f"tuned=true: the weights of model={had['model']['name']} changed "
+                f"between {first.run_id} and {found.run_id}; delete the runs on the old ones"
+            )
+        grids[seeds][rate] = loss
     if not grids:
         raise UserError(
             f"tuned=true: {runs} has no finished run like adapter={config['adapter']['name']} on "
@@ -43,4 +73,5 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> float:
         )
     seeds = min(grids, key=lambda seeds: (-len(grids[seeds]), [seed or 0 for seed in seeds]))
     grid = grids[seeds]
-    return min(sorted(grid), key=grid.get)
+    rate = min(sorted(grid), key=grid.get)
+    return Choice(rate, tuple(sorted(tried[seeds])), tuple(unfinished[seeds]))
