@@ -80,6 +80,13 @@ def test_a_folder_in_which_nothing_was_written_is_gone_at_the_end(tmp_path):
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
 
 
+def test_what_a_kill_left_of_a_first_file_is_nothing(tmp_path):
+    (tmp_path / "config.yaml.0a1b2c3d.partial").touch()
+    assert is_empty(tmp_path)
+    (tmp_path / "config.yaml").touch()
+    assert not is_empty(tmp_path)
+
+
 def test_a_lock_file_that_its_holder_removed_is_not_taken_for_the_lock(tmp_path, monkeypatch):
     """The holder ends between the opening of the file and its locking."""
     real, calls = os.fstat, []

@@ -5,9 +5,17 @@ import re
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from transformers import Gemma3Config
 
 from denselora.errors import UserError
-from denselora.models import check_access, fingerprint, load_base, load_tokenizer, same_base
+from denselora.models import (
+    check_access,
+    fingerprint,
+    load_base,
+    load_tokenizer,
+    read_config,
+    same_base,
+)
 from tests import ROOT
 from tests.tiny import tiny_llama, write_model
 
@@ -21,6 +29,12 @@ def test_a_folder_without_weights_says_what_it_needs(tmp_path):
     tiny_llama().config.save_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"model\.safetensors"):
         load_base(str(tmp_path), torch.float32)
+
+
+def test_a_model_of_more_than_text_is_refused(tmp_path):
+    Gemma3Config().save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="a gemma3 model is more than a text model"):
+        read_config(str(tmp_path))
 
 
 def hub_says(monkeypatch, error: Exception) -> str:

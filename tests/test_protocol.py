@@ -83,3 +83,11 @@ def test_a_prompt_that_no_row_fits_is_refused(prompt, text):
     config = resolved("train", "protocol=paper")["protocol"]
     with pytest.raises(UserError, match=rf"protocol\.prompt\.{prompt}=.*its fields have to be"):
         Protocol.from_config({**config, "prompt": {**config["prompt"], prompt: text}})
+
+
+def test_braces_that_are_doubled_are_text():
+    config = resolved("train", "protocol=clean")["protocol"]
+    prompt = config["prompt"] | {"train": "Say {{output}} to {instruction}: {output}"}
+    protocol = Protocol.from_config({**config, "prompt": prompt})
+    row = {"instruction": "me", "input": "", "output": "yes"}
+    assert protocol.training_text(row) == ("Say {output} to me: ", "yes")

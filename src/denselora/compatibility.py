@@ -4,6 +4,7 @@ Each check raises UserError. A base's config is what transformers reads of its c
 """
 
 import copy
+import math
 import warnings
 from collections.abc import Iterable
 
@@ -54,15 +55,25 @@ def check_prompts(
     prompts: Iterable[str],
     room: int,
 ) -> None:
-    """Each prompt fits, with room for so many tokens after it."""
-    positions = getattr(config, "max_position_embeddings", None)
-    if not positions:
-        return
+    """Each prompt fits, with room for so many tokens after it, and no layer looks back less far:
+    evaluation.context lets every token see all of its prompt."""
+    limits = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
+    positions, *windows = (getattr(config, name, None) or math.inf for name in limits)
+    window = min(windows)
     # a token is a byte at the least, but for those that begin a text
-    long = [prompt for prompt in prompts if len(prompt.encode()) + 2 + room > positions]
-    if long:
-        tokens = max(map(len, tokenizer(long)["input_ids"]))
-        check_positions(config, tokens + room, f"the longest prompt with {room} for an answer")
+    least = min(positions, window)
+    long = [prompt for prompt in prompts if len(prompt.encode()) + 2 + room > least]
+    if not long:
+        return
+    tokens, of = max(map(len, tokenizer(long)["input_ids"])) + room, "the longest prompt with "
+    of += f"{room} for an answer"
+    check_positions(config, tokens, of)
+    if tokens > window:
+        raise UserError(
+            f"model.path={config.name_or_path}: its layers look back {window} tokens alone, which "
+            f"evaluation doesn't follow, and {of} has {tokens}; choose another model or leave long "
+            "rows out"
+        )
 
 
 def check_quantised(

@@ -28,6 +28,9 @@ def check_writable(folder: Path, option: str) -> None:
         ) from None
 
 
+PARTIAL = ".partial"  # at the end of the name that a file has while it is written
+
+
 @contextlib.contextmanager
 def writing(path: Path, then: str = "run again") -> Iterator[None]:
     """For the writing of a file or folder: makes the folders above it; UserError for an OSError.
@@ -74,7 +77,7 @@ def write_bytes(file: Path, content: bytes, then: str = "run again") -> None:
     Of several processes that write the same file at once, on whatever machines, the last stays.
     Raises as `writing` does.
     """
-    partial = file.with_name(f"{file.name}.{token_hex(4)}.partial")
+    partial = file.with_name(f"{file.name}.{token_hex(4)}{PARTIAL}")
     with writing(file, then):
         try:
             partial.write_bytes(content)

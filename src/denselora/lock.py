@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import IO
 
 from denselora.errors import UserError, first_line
-from denselora.files import writing
+from denselora.files import PARTIAL, writing
 
 LOCK = ".lock"
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder isn't there or holds nothing but its lock."""
-    return not folder.exists() or all(path.name == LOCK for path in folder.iterdir())
+    """Whether a folder isn't there or holds nothing but hidden files, as its lock is, and what a
+    kill left of one that was being written."""
+    return not folder.exists() or all(
+        path.name.startswith(".") or path.name.endswith(PARTIAL) for path in folder.iterdir()
+    )
 
 
 @contextlib.contextmanager

@@ -55,11 +55,19 @@ def check_access(path: str) -> None:
 
 
 def read_config(path: str) -> PretrainedConfig:
-    """The model's config.json. Raises UserError where there is none that transformers takes."""
+    """The model's config.json. Raises UserError where there is none that transformers takes, or it
+    is of more than a text model."""
     try:
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        text = config.get_text_config()
     except Exception as error:  # values of wrong types can fail in any way
         raise _unreachable(path, error) from None
+    if text is not config:
+        raise UserError(
+            f"model.path={path}: a {config.model_type} model is more than a text model; save its "
+            "text model in a folder of its own, or choose another"
+        )
+    return config
 
 
 def empty_base(path: str) -> PreTrainedModel:
@@ -72,6 +80,7 @@ def empty_base(path: str) -> PreTrainedModel:
         base.tie_weights()  # the move to the meta device has parted them
     except Exception as error:  # values of wrong types can fail in any way
         raise _unreachable(path, error) from None
+    base.config.pad_token_id = None  # else some models look for it in tokens, which have no values
     has_layers = getattr(config, "num_hidden_layers", 1) > 0
     if not has_layers or not sum(parameter.numel() for parameter in base.parameters()):
         raise UserError(

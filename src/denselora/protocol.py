@@ -100,7 +100,7 @@ class Protocol:
     def training_text(self, row: dict[str, str]) -> tuple[str, str]:
         """The prompt and the answer of a training row, whose concatenation is the row's text."""
         template = self.prompt.train_with_input if row["input"] else self.prompt.train
-        prompt, _ = template.split("{output}")
+        prompt = template.removesuffix("{output}")
         return prompt.format(instruction=row["instruction"], input=row["input"]), row["output"]
 
     def evaluation_prompt(self, row: dict[str, str]) -> str:

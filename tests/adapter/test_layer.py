@@ -14,7 +14,7 @@ from denselora.adapter.layer import (
     DenseLoraLinear,
     denselora_delta,
 )
-from tests.tiny import adapted_llama, denselora_config, train
+from tests.tiny import adapted_llama, denselora_config, tiny_llama, train
 
 
 def gelu(v):
@@ -232,3 +232,14 @@ def test_core_starts_as_told():
     torch.testing.assert_close(cores["identity"], torch.eye(4))
     torch.testing.assert_close(cores["orthogonal"] @ cores["orthogonal"].T, torch.eye(4))
     assert cores["kaiming"].abs().max() <= 0.5  # 1 / sqrt(r), by a = sqrt(5)
+
+
+def test_a_base_in_fp64_is_merged_without_rounding_to_fp32():
+    config = denselora_config(activation="identity", init_weights=False)
+    model = get_peft_model(tiny_llama().double(), config)
+    layer = model.base_model.model.model.layers[0].self_attn.q_proj
+    before = layer.base_layer.weight.clone()
+    model.merge_adapter()
+    assert not torch.equal(layer.base_layer.weight, before)
+    model.unmerge_adapter()
+    torch.testing.assert_close(layer.base_layer.weight, before, rtol=0, atol=1e-15)

@@ -22,6 +22,11 @@ def test_options_may_be_given_or_absent(respondent):
         "perhaps",
     }
     assert ask(respondent, question).probabilities == {}
+    asked_otherwise = question | {"instruction": "Is it?\n\nAnswer format: yes/no"}
+    found = ask(respondent, asked_otherwise, ["yes", "perhaps"]).probabilities
+    assert set(found) == {"yes", "perhaps"}
+    with pytest.raises(UserError, match="options=yes,yes: each one once"):
+        ask(respondent, question, ["yes", "yes"])
 
 
 def test_questions_are_lines_rows_or_a_whole_file():

@@ -9,11 +9,14 @@ from transformers import (
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
 )
 
 from denselora.data.batch import pack
 from denselora.training import attention
 from denselora.training.attention import keep_rows_apart, row_arguments, varlen_attention
+from tests.adapter.architectures import tiny
 from tests.tiny import TINY, tiny_llama
 
 ROWS = [{"input_ids": [*range(n)], "labels": [*range(n)]} for n in (3, 11, 1, 6)]
@@ -39,8 +42,9 @@ def test_models_that_cannot_are_left_as_they_were():
     torch.manual_seed(0)
     mamba = MambaForCausalLM(MambaConfig(vocab_size=32, hidden_size=16, num_hidden_layers=1))
     gemma = Gemma2ForCausalLM(Gemma2Config(**TINY, head_dim=8))  # caps its attention
-    dropping = tiny_llama(attention_dropout=0.1)
-    for model in (mamba, gemma, dropping):
+    dropping = tiny_llama(attention_dropout=0.1), tiny("gpt2")  # which has another name for it
+    silent = NemotronForCausalLM(NemotronConfig(**TINY))  # tells its attention nothing
+    for model in (mamba, gemma, *dropping, silent):
         before = model.config._attn_implementation
         assert not keep_rows_apart(model.eval())
         assert model.config._attn_implementation == before
@@ -50,6 +54,13 @@ def test_a_model_without_weights_is_asked_too():
     with torch.device("meta"):
         model = tiny_llama()
     assert keep_rows_apart(model)
+
+
+def test_asking_draws_no_random_number():
+    model = tiny("gpt2")
+    before = torch.get_rng_state()
+    keep_rows_apart(model)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_is_saved_does_not_name_the_attention(tmp_path):

@@ -45,6 +45,27 @@ CASES = [
         )
         for gold in ("yes", "answer1")
     ),
+    *(
+        case(
+            "evaluate data.path=rows tasks=[ARC-Easy]",
+            f"row 1 offers '{offered}'",
+            "expected two or more different ones of answer1, answer2",
+            given=files(
+                {
+                    "rows/ARC-Easy/test.json": json.dumps(
+                        [
+                            ROW
+                            | {
+                                "instruction": f"Which?\n\nAnswer format: {offered}",
+                                "answer": "answer1",
+                            }
+                        ]
+                    )
+                }
+            ),
+        )
+        for offered in ("answer1/answer2/", "answer1", "answer1/answer1", "answer1/answer2.")
+    ),
     case(
         "evaluate data.path=rows tasks=[ARC-Easy]",
         "'answer' is 'answer4', expected answer1, answer2, answer3",

@@ -235,7 +235,8 @@ class DenseLoraLinear(nn.Module, BaseTunerLayer):
     @torch.no_grad()
     def _add_to_base_weight(self, delta: torch.Tensor, check: bool, adapter_name: str) -> None:
         weight = self.get_base_weight()  # dequantised where need be
-        total = (weight.to(delta.dtype) + delta.to(weight.device)).to(weight.dtype)
+        wide = torch.promote_types(weight.dtype, delta.dtype)
+        total = (weight.to(wide) + delta.to(weight.device)).to(weight.dtype)
         if check and not torch.isfinite(total).all():
             raise ValueError(f"merging adapter {adapter_name!r} gives weights that are not finite")
         self.set_base_weight(total)

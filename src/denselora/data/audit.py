@@ -142,10 +142,10 @@ class _Rows:
     def __init__(self, file: Path, scored: bool = False):
         self.file = file
         self.dataset = read_rows(file, scored=scored)
-        instructions, inputs = self.dataset["instruction"][:], self.dataset["input"][:]
+        self.instructions = self.dataset["instruction"][:]
         self.prompts = [
             f"{instruction}\n{given}" if given else instruction
-            for instruction, given in zip(instructions, inputs, strict=True)
+            for instruction, given in zip(self.instructions, self.dataset["input"][:], strict=True)
         ]
         self.normalised = [normalise(prompt) for prompt in self.prompts]
         self.golds = self.dataset["answer"][:]
@@ -163,7 +163,8 @@ def _golds_by_prompt(prompts: list[str], golds: list[str]) -> dict[str, set[str]
 
 def _audit_rows(rows: _Rows) -> RowsAudit:
     golds = _golds_by_prompt(rows.prompts, rows.golds)
-    seen, repeated, conflicting, formats = set(), [], [], Counter()
+    seen, repeated, conflicting = set(), [], []
+    formats = Counter("/".join(offered(text)) or "none" for text in rows.instructions)
     for number, row in enumerate(zip(rows.prompts, rows.golds, strict=True), start=1):
         prompt, _ = row
         if row in seen:
@@ -171,7 +172,6 @@ def _audit_rows(rows: _Rows) -> RowsAudit:
         seen.add(row)
         if len(golds[prompt]) > 1:
             conflicting.append(number)
-        formats["/".join(offered(prompt)) or "none"] += 1
     return RowsAudit(rows.file, len(rows), repeated, conflicting, formats)
 
 

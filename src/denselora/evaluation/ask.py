@@ -29,14 +29,24 @@ class Answer:
     probabilities: dict[str, float]
 
 
+class Question(Benchmark):
+    """One that offers the same words whatever its instruction names."""
+
+    def options(self, instruction: str) -> tuple[str, ...]:
+        return self.answers
+
+
 def ask(respondent: Respondent, row: dict[str, str], words: Sequence[str] = ()) -> Answer:
     """Ask one question: `instruction` and `input` of a row; what else is in it isn't looked at.
 
     words: the options; by default those of the instruction's "Answer format: a/b/c", if any.
+    Raises UserError for one that is named twice.
     """
     text = {"instruction": row["instruction"], "input": row["input"]}
     words = tuple(words) or offered(text["instruction"])
-    question = Benchmark(
+    if len(set(words)) < len(words):
+        raise UserError(f"options={','.join(words)}: each one once")
+    question = Question(
         name="question",
         label="question",
         test_rows=1,

@@ -58,6 +58,12 @@ def _read_test(benchmark: Benchmark, root: Path) -> Dataset:
         zip(rows["instruction"], rows["answer"], strict=True), start=1
     ):
         offered = benchmark.options(text)
+        known = set(benchmark.answers).intersection(offered)
+        if offered and not 1 < len(known) == len(offered):
+            raise UserError(
+                f"{file}: row {number} offers {'/'.join(offered)!r}, expected two or more "
+                f"different ones of {', '.join(benchmark.answers)}; fix it"
+            )
         if not benchmark.can_be_gold(gold) or (offered and gold not in offered):
             known = ", ".join(offered) or "a number"
             raise UserError(

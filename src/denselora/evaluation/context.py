@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from denselora.errors import UserError
+from denselora.errors import UserError, first_line
 from denselora.evaluation.packing import Packing, can_pack, last_block_at, packed
+from denselora.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,27 @@ def read_prompts(
         logits[torch.arange(len(bodies), device=device), kept].float(),
         [list(draft[:n]) for n in kept.tolist()],
     )
+
+
+def check_readable(model: nn.Module, path: str) -> None:
+    """Raise UserError for a kind of model that prompts can't be read with like this: tried on two.
+
+    path: as the error names it. Scores that aren't finite are for those to report who ask.
+    """
+    head, prompts = [1], [[1, 2], [1, 2, 3]]
+    try:
+        context = read_prompts(model, compute_head(model, head), prompts)
+        ids = torch.ones(len(prompts), 1, dtype=torch.long, device=model.device)
+        context.append(ids, torch.ones_like(ids, dtype=torch.bool)[:, None], depth=0)
+    except UserError:
+        return
+    except Exception as error:  # each kind fails in its own way
+        if is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"model.path={path}: {type(model).__name__} isn't built in a way that prompts can be "
+            f"read with here ({first_line(error)}); choose scoring=lm-eval or another model"
+        ) from None
 
 
 def _causal(packing: Packing, start: int) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from denselora.errors import UserError
 from denselora.evaluation.partial import Partial
 from denselora.files import check_writable, write_json
-from denselora.lock import locked
+from denselora.lock import is_empty, locked
 from denselora.models import same_base
 from denselora.readers import read_json
 from denselora.results.predictions import read_predictions
@@ -63,7 +63,7 @@ class EvaluationFolder:
         """Raise UserError for a folder that can't be written or holds anything but this same
         evaluation."""
         check_writable(self.path, "output_dir")
-        if not self.path.exists() or not any(f for f in self.path.iterdir() if f.name[0] != "."):
+        if is_empty(self.path):
             return
         file = self.path / IDENTITY
         if not file.is_file():

@@ -92,8 +92,8 @@ def last_block_at(model: nn.Module, place: Tensor, tokens: int) -> Iterator[None
 
 def _own_token_alone(model: nn.Module) -> list[nn.Module]:
     """The parts of the last block whose output at a token no other token sees."""
-    block = model.get_decoder().layers[-1]
-    attention, mlp = (getattr(block, name, None) for name in ("self_attn", "mlp"))
+    blocks = getattr(model.get_decoder(), "layers", [None])
+    attention, mlp = (getattr(blocks[-1], name, None) for name in ("self_attn", "mlp"))
     parts = [getattr(attention, name, None) for name in ("q_proj", "o_proj")]
     return [*parts, mlp] if all(parts) and hasattr(mlp, "down_proj") else []
 

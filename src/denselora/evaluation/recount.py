@@ -75,7 +75,13 @@ def recount_without_overlap(folder: str | Path, overlap: str | Path) -> dict[str
     listed = read_overlap(Path(overlap), Path(data["path"]), data["train_file"], files.values())
     results = {}
     for name, kept in record.benchmarks.items():
-        rows = read_rows(files[name], scored=True).select(listed[name])
+        rows = read_rows(files[name], scored=True)
+        if beyond := [number for number in listed[name] if number >= len(rows)]:
+            raise UserError(
+                f"{overlap}: names row {beyond[0]} of {name}, whose {len(rows)} rows are numbered "
+                "from 0; make it anew with `make data-audit`"
+            )
+        rows = rows.select(listed[name])
         known = {prompt_hash(protocol.evaluation_prompt(row)) for row in rows}
         predictions = read_predictions(_predictions(record, name), name)
         unseen = [row for row in predictions if row["prompt_hash"] not in known]

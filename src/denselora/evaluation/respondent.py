@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from denselora.evaluation.adapter_folder import adapted, check_bits, read_adapter
 from denselora.evaluation.base import Base, checked_tokenizer
+from denselora.evaluation.context import check_readable
 from denselora.evaluation.subjects import follow
 from denselora.models import precision
 from denselora.protocol import Protocol
@@ -46,6 +47,8 @@ def load_respondent(
     if folder:
         check_bits(folder, config["quantization"], device)
     base = Base(path, precision(device), device, config["quantization"])
+    with base.autocast():
+        check_readable(base.model, path)
     subject = adapted(base, folder, trained) if folder else nullcontext(base.model)
     with subject as model, base.autocast():
         yield config, Respondent(model, tokenizer, Protocol.from_config(config["protocol"]))

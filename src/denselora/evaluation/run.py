@@ -105,6 +105,7 @@ def _evaluate(
     first = protocol.evaluation_prompt(tests[0].rows[0])
     positions = getattr(base_config, "max_position_embeddings", None)
     with base.autocast():
+        kind.check_model(base.model, path)
         plain = prompt_logits(base.model, tokenizer, first)
         before = text and loss(base.model, tokenizer, text, positions)
 

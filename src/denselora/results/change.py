@@ -2,7 +2,8 @@
 
 One .npz per run, small enough to keep: for each trained matrix |end - start|, in half precision and
 no weights. An array's name is the matrix's letter, the layer and the module, "M.12.q_proj"; LoRA's
-are A and B. DenseLoRA's pairs belong to no layer: "E.q_proj", "D.q_proj".
+are A and B. Where a layer has two modules of one name, theirs tell where: "M.3.attn-c_proj".
+DenseLoRA's pairs belong to no layer: "E.q_proj", "D.q_proj".
 """
 
 import re
@@ -18,7 +19,7 @@ from denselora.readers import read_bytes
 
 # Longer sides are cut into so many stretches, and a cell is the mean over its stretch.
 CELLS = 64
-NAME = re.compile(r"[MAB]\.\d+\.\w+|[ED]\.\w+")
+NAME = re.compile(r"[MAB]\.\d+\.[\w-]+|[ED]\.[\w-]+")
 
 
 def write_change(

@@ -5,6 +5,8 @@ attention over rows of varying length; elsewhere each row goes through torch's p
 torch.compile leaves it as it is: how the rows lie changes from pass to pass.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional as F
 from torch.nn.attention.varlen import varlen_attn
@@ -33,7 +35,8 @@ def varlen_attention(
     *,
     scaling: float | None = None,
     sliding_window: int | None = None,
-    rows: Rows,
+    dropout: float = 0.0,
+    rows: Rows | None = None,
     **others,
 ) -> tuple[torch.Tensor, None]:
     """Causal attention within each row.
@@ -41,9 +44,14 @@ def varlen_attention(
     query [1, heads, tokens, width], key and value [1, key heads, tokens, width] give
     [1, tokens, heads, width]. The model hands on what `row_arguments` gives it.
 
-    Raises NotImplementedError for weights that are capped or biased: not computed here.
+    Raises NotImplementedError for weights that are capped, biased or dropped out, which isn't
+    computed here, and from a model that hands nothing on.
     """
-    if any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias")):
+    if (
+        rows is None
+        or dropout
+        or any(others.get(name) is not None for name in ("softcap", "s_aux", "position_bias"))
+    ):
         raise NotImplementedError
     before = sliding_window - 1 if sliding_window else -1  # tokens seen before one's own, -1: all
     kind = query.device.type
@@ -101,10 +109,12 @@ def keep_rows_apart(model: PreTrainedModel) -> bool:
     A model of another kind, say with state-space layers or capped attention, is left as it was.
     """
     before, training = model.config._attn_implementation, model.training
-    if not model._supports_attention_backend or getattr(model.config, "attention_dropout", 0):
+    if not model._supports_attention_backend:
         return False
     model.set_attn_implementation("varlen")
     try:
+        with torch.random.fork_rng():
+            _last_logits(model.train(), [TRIED[0]])  # with what training alone asks for
         apart = _keeps_rows_apart(model.eval())
     except NotImplementedError:
         apart = False
@@ -114,25 +124,29 @@ def keep_rows_apart(model: PreTrainedModel) -> bool:
     return apart
 
 
-@torch.no_grad()
+TRIED = range(1, 9), range(9, 17)  # the tokens of two rows
+
+
 def _keeps_rows_apart(model: PreTrainedModel) -> bool:
-    one, other = ({"input_ids": ids, "labels": ids} for ids in (range(1, 9), range(9, 17)))
-    last = []
-    for rows in ([other], [one, other]):
-        batch = pack(rows, [1.0] * len(rows)).to(model.device)
-        logits = model(
-            input_ids=batch.input_ids,
-            position_ids=batch.position_ids,
-            logits_to_keep=1,
-            use_cache=False,
-            **row_arguments(batch),
-        ).logits
-        last.append(logits.float())
-    alone, beside = last
+    alone, beside = _last_logits(model, TRIED[1:]), _last_logits(model, TRIED)
     if alone.is_meta:  # nothing to compare
         return True
     rounding = torch.finfo(model.dtype).eps ** 0.5
     return bool((alone - beside).norm() <= rounding * alone.norm())
+
+
+@torch.no_grad()
+def _last_logits(model: PreTrainedModel, rows: Sequence[Sequence[int]]) -> torch.Tensor:
+    """After the last token of all rows in one pass."""
+    batch = pack([{"input_ids": ids, "labels": ids} for ids in rows], [1.0] * len(rows))
+    batch = batch.to(model.device)
+    return model(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        logits_to_keep=1,
+        use_cache=False,
+        **row_arguments(batch),
+    ).logits.float()
 
 
 def _flash(query: torch.Tensor, value: torch.Tensor) -> bool:

@@ -1,6 +1,7 @@
 """What was trained, an adapter by PEFT or a whole model: saved, loaded, and how far it moved."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from denselora.loaded import check_adapter, check_tensors
 from denselora.results.change import write_change
 
 PER_LAYER = re.compile(
-    r"\.(?P<layer>\d+)\.(?:\w+\.)*(?P<module>\w+)\.(?P<part>denselora_core|lora_A|lora_B)\.weight$"
+    r"\.(?P<layer>\d+)\.(?P<inside>(?:\w+\.)*)(?P<module>\w+)\."
+    r"(?P<part>denselora_core|lora_A|lora_B)\.weight$"
 )
-SHARED = re.compile(r"denselora_(?P<part>encoder|decoder)\.(?P<module>\w+)\.weight$")
+SHARED = re.compile(r"denselora_(?P<part>encoder|decoder)\.(?P<module>[\w-]+)\.weight$")
 LETTERS = {
     "denselora_core": "M", "lora_A": "A", "lora_B": "B", "encoder": "E", "decoder": "D",
 }  # fmt: skip
@@ -82,10 +84,16 @@ def write_run_change(path: Path, start: dict[str, np.ndarray], adapter: Path) ->
 
 
 def _named(tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    layers = {key: found for key in tensors if (found := PER_LAYER.search(key))}
+    places = Counter(found.group("layer", "module", "part") for found in layers.values())
     named = {}
     for key, tensor in tensors.items():
-        if found := PER_LAYER.search(key):
-            name = f"{LETTERS[found['part']]}.{found['layer']}.{found['module']}"
+        if found := layers.get(key):
+            name = f"{LETTERS[found['part']]}.{found['layer']}."
+            # GPT-2 has a c_proj in its attention and one in its MLP
+            if places[found.group("layer", "module", "part")] > 1:
+                name += found["inside"].replace(".", "-")
+            name += found["module"]
         elif found := SHARED.search(key):
             name = f"{LETTERS[found['part']]}.{found['module']}"
         else:

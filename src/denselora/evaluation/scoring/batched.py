@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 from datasets import Dataset
+from torch import nn
 
 from denselora.errors import UserError
-from denselora.evaluation.context import Head, compute_head, shared_head
+from denselora.evaluation.context import Head, check_readable, compute_head, shared_head
 from denselora.evaluation.scoring.scoring import Prediction, Scoring
 from denselora.evaluation.share import share
 from denselora.out_of_memory import is_out_of_memory
@@ -35,6 +36,10 @@ class BatchedScoring(Scoring):
     long ones as the others. When it does run out, the batch is halved and all later ones are
     smaller.
     """
+
+    @classmethod
+    def check_model(cls, model: nn.Module, path: str) -> None:
+        check_readable(model, path)
 
     @property
     @abstractmethod

@@ -13,7 +13,6 @@ from accelerate import PartialState
 from datasets import Dataset
 
 from denselora.evaluation.scoring.scoring import Prediction, Scoring
-from denselora.protocol import Protocol
 from denselora.tasks import SENTENCE
 
 BATCH = 16  # sequences, each a prompt with one of its options
@@ -70,7 +69,7 @@ class Harness(Scoring):
             "output_type": "multiple_choice",
             "custom_dataset": lambda **_: {"test": rows},
             "test_split": "test",
-            "doc_to_text": _jinja(protocol),
+            "doc_to_text": protocol.evaluation_prompt,
             "doc_to_choice": lambda row: [SENTENCE.format(word) for word in offered(row)],
             "doc_to_target": lambda row: offered(row).index(row["answer"]),
             "target_delimiter": "",  # the prompt ends in the white space that it ends in
@@ -93,12 +92,3 @@ class Harness(Scoring):
         nats = [float(response[0]) for response in sample["filtered_resps"]]
         words = self.benchmark.options(row["instruction"])
         return self.ranked(sample["doc_id"], prompt, row["answer"], words, nats)
-
-
-def _jinja(protocol: Protocol) -> str:
-    """The protocol's evaluation prompt as the harness's template."""
-    plain, given = (
-        template.replace("{instruction}", "{{ instruction }}").replace("{input}", "{{ input }}")
-        for template in (protocol.prompt.evaluate, protocol.prompt.evaluate_with_input)
-    )
-    return "{% if input %}" + given + "{% else %}" + plain + "{% endif %}"

@@ -47,6 +47,10 @@ class Scoring(ABC):
         if why := cls.unfit(benchmark):
             raise UserError(f"scoring={cls.name}: {why}")
 
+    @classmethod  # noqa: B027, this one takes any
+    def check_model(cls, model: nn.Module, path: str) -> None:
+        """Raise UserError for a kind of model that can't be asked so. path: as it names it."""
+
     @classmethod
     def decoding(cls, respondent: Respondent) -> GenerationConfig | None:
         """Every decoding field; None where nothing is decoded."""
