@@ -131,7 +131,7 @@ check-gpu: $(STAMP)  ## check everything on this machine's GPU, and its speed: m
 	$(PY) scripts/check_gpu.py $(ARGS)
 
 tables: $(STAMP)  ## rebuild tables and figures from results/ alone
-	$(PY) scripts/tables.py
+	$(PY) scripts/tables.py $(ARGS)
 
 report: $(STAMP)  ## write results/report.html, one page of all results that works offline
 	$(PY) scripts/report.py $(ARGS)

@@ -65,6 +65,7 @@ def test_however_a_number_is_written_it_makes_one_id(written):
         (OneOf(("a", "b")), "c", "use one of a, b"),
         (Text(), " ", "is empty, as an unset shell variable leaves it"),
         (Text(), 1.5, "give text"),
+        (Text(), "a\udcff", "give text in UTF-8"),
         (Text(), None, "give text"),
         (Several(Text()), [], "with something in it"),
         (Several(Text()), "a", "give a list"),

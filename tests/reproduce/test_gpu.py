@@ -1,4 +1,3 @@
-import fcntl
 import threading
 
 import pytest
@@ -59,6 +58,13 @@ def test_a_waiting_run_takes_whichever_gpu_is_free_first(monkeypatch, first):
 def test_where_one_gpu_or_none_is_visible_nothing_is_chosen(monkeypatch, visible):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr(fcntl, "flock", None)
-    with one_gpu() as environment:
-        assert environment == {}
+    with one_gpu() as environment, one_gpu() as another:
+        assert environment == another == {}
+
+
+def test_the_one_gpu_that_a_run_was_given_is_no_other_runs_choice(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with one_gpu():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0, 1")
+        with one_gpu() as chosen:
+            assert chosen == {"CUDA_VISIBLE_DEVICES": "1"}

@@ -37,6 +37,13 @@ def test_ranks_stay_whole_numbers_beside_methods_without_one(tmp_path):
     assert add_to_grids([run("c", r=16)], tmp_path).read_bytes() == again
 
 
+def test_texts_that_look_like_something_else_stay(tmp_path):
+    odd = dict(CONFIG, data={"label": "007"}, model={"label": "None"})
+    add_to_grids([replace(run("a"), config=odd)], tmp_path)
+    (row, _) = add_to_grids([run("b")], tmp_path).read_text().splitlines()[1:]
+    assert row.split(",")[1:3] == ["None", "007"]
+
+
 def test_a_second_learning_rate_is_told_from_one(tmp_path):
     two = replace(run("b"), config={**CONFIG, "adapter": {"core_learning_rate_ratio": 0.25}})
     one = replace(run("a"), config={**CONFIG, "adapter": {"core_learning_rate_ratio": 1}})

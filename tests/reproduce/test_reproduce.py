@@ -2,12 +2,16 @@
 
 import json
 import shutil
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 
+from denselora.command_line.configs import composed
 from denselora.reproduce import announce
 from denselora.reproduce import estimate as estimate_module
 from denselora.reproduce import point as point_module
@@ -220,6 +224,17 @@ def test_the_plain_base_is_evaluated_under_the_runs_quantization(call, monkeypat
         )
     call("adapter=none", "quantization=int8")
     assert "quantization=int8" in steps["evaluate.py"]
+
+
+def test_the_plain_base_is_evaluated_as_its_config_says_whoever_set_it(compose):
+    point = compose("adapter=none")
+    config = deepcopy(point.config)
+    config["protocol"]["decoding"]["num_beams"] = 2
+    config["protocol"]["prompt"]["evaluate"] = "It's ${so}:\n{instruction} = 'a, b'"
+    config["data"] |= {"name": "lab", "label": "a=b"}
+    made = composed("evaluate", replace(point, config=config)._base())
+    for group in ("model", "data", "protocol"):
+        assert OmegaConf.to_container(made[group], resolve=True) == config[group]
 
 
 def test_estimates_grow_with_rows_and_shrink_with_speed(compose):

@@ -78,6 +78,16 @@ def test_a_grid_on_two_bases_of_one_path_decides_nothing(tmp_path):
         best_learning_rate(config(3e-4), tmp_path)
 
 
+def test_a_grid_on_two_contents_of_one_file_decides_nothing(tmp_path):
+    for name, rate, file in (("a", 1e-3, None), ("b", 2e-3, "0" * 40), ("c", 3e-3, "1" * 40)):
+        made = make_trained(config(rate), validation_loss_nats=1.0, rows_file=file)
+        write_trained(tmp_path / name / "adapter", made)
+        if name == "b":
+            assert best_learning_rate(config(3e-4), tmp_path).rate == 1e-3  # an older one, unknown
+    with pytest.raises(UserError, match=r"training file changed between"):
+        best_learning_rate(config(3e-4), tmp_path)
+
+
 def test_a_rate_that_is_no_number_is_not_passed_on(tmp_path):
     finish(tmp_path, "a", config("${oc.env:HF_TOKEN}"), 1.5)
     with pytest.raises(UserError, match="no number"):

@@ -1,13 +1,15 @@
 from dataclasses import replace
 
 import pytest
+from omegaconf import OmegaConf
 
+from denselora.command_line.configs import composed
 from denselora.errors import UserError
 from denselora.results.blocks import build_blocks
 from denselora.results.predictions import read_predictions, write_predictions
 from denselora.results.published import PUBLISHED, read_published
 from denselora.results.record import FIRST, Average, Benchmark, read_records
-from tests.results.records import REAL, make_record, save
+from tests.results.records import REAL, make_record, prediction, save
 
 
 def only(rows, method):
@@ -118,6 +120,15 @@ def test_difference_is_to_the_best_lora_of_the_same_seeds_and_rows():
     assert small.to_lora.mean == pytest.approx(-5)
 
 
+def test_a_single_seed_is_set_against_the_same_seed_of_a_lora_that_has_more():
+    records = [make_record("lora", seed=seed, correct=0.5 + seed / 10) for seed in (0, 1)]
+    stray = make_record("lora", correct=0.4, config={"trainer": {"epochs": 3}}, run_id="stray")
+    row = only(rows_of(*records, stray, make_record(correct=0.45)), "denselora")
+    assert len(row.lora.seeds) == 2
+    assert row.to_lora.mean == pytest.approx(-5, abs=0.5)
+    assert row.to_lora.p_over_seeds is None
+
+
 def test_no_difference_to_lora_with_other_seeds():
     rows = rows_of(make_record("lora", seed=0), make_record(seed=1))
     assert only(rows, "denselora").to_lora is None
@@ -142,7 +153,7 @@ def test_difference_is_tested_on_paired_predictions(tmp_path, ours, significant)
     (path,) = tmp_path.glob("runs/*-denselora-*/predictions.parquet")
     rows = {name: read_predictions(path, name) for name in FIRST["commonsense"]}
     for predictions in rows.values():
-        predictions[0]["correct"] = False
+        predictions[0] |= prediction(0, correct=False)
     write_predictions(path, rows)
     row = only(build_blocks(read_records(tmp_path))[0].rows, "denselora")
     assert row.to_lora.significant is significant
@@ -159,6 +170,15 @@ def test_seeds_are_tested_together(tmp_path):
     row = only(build_blocks(read_records(tmp_path))[0].rows, "denselora")
     low, high = row.to_lora.ci95
     assert 0 < low < row.to_lora.mean < high
+
+
+def test_what_the_seeds_do_not_show_is_not_significant(tmp_path):
+    for seed, ours in enumerate((0.9, 0.45)):
+        lora = make_record("lora", seed=seed, correct=0.4)
+        save(tmp_path, lora, make_record(seed=seed, correct=ours), predictions=True)
+    row = only(build_blocks(read_records(tmp_path))[0].rows, "denselora")
+    assert row.to_lora.ci95[0] > 0 and row.to_lora.p_over_seeds > 0.05
+    assert row.to_lora.significant is False
 
 
 def test_difference_without_predictions_is_untested(tmp_path):
@@ -232,6 +252,20 @@ def test_difference_to_published_sets_like_against_like(other, difference):
         assert row.to_published is None
     else:
         assert row.to_published == pytest.approx(difference, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("option", "stands"),
+    [("adapter.r=16", True), ("adapter.activation=relu", False), ("seed=7", True),
+     ("adapter.target_modules=[q_proj]", False), ("+adapter.peft.bias=all", False)],
+)  # fmt: skip
+def test_an_ablation_is_not_set_against_print(option, stands):
+    of_paper = ["model=llama3_8b", "protocol=paper", "data=commonsense_170k"]
+    config = OmegaConf.to_container(composed("train", [*of_paper, option]), resolve=True)
+    record = make_record(**REAL, config=config)
+    published = {"commonsense": read_published(PUBLISHED).commonsense}
+    ((row,),) = [block.rows for block in build_blocks([record], published)]
+    assert (row.to_published is not None) is stands
 
 
 def test_ambiguous_answers_are_missing_where_they_were_not_counted():

@@ -145,6 +145,16 @@ def test_two_settings_with_two_ranks_are_two_curves(published):
     assert {"DenseLoRA (learning_rate=0.1)", "DenseLoRA (learning_rate=0.2)"} <= data(axes).keys()
 
 
+def test_what_differs_along_a_curve_is_said(published):
+    records = [
+        make_record(r=r, config={"trainer": {"epochs": epochs}}) for r, epochs in ((8, 1), (16, 3))
+    ]
+    figure = draw_rank(block_of(*records), published)
+    assert "along a line there also differs: epochs" in " ".join(
+        figure._supxlabel.get_text().split()
+    )
+
+
 def test_seeds_are_one_point_with_their_spread(published):
     records = [make_record(seed=s, correct=0.4 + s / 10) for s in (0, 1)]
     (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
@@ -250,8 +260,11 @@ def test_figures_of_records_that_are_gone_are_removed(tmp_path, published):
     before, _ = write_figures(
         build_blocks([make_record(), make_record(model="mini")]), published, tmp_path
     )
+    own = tmp_path / "architecture.pdf"
+    own.touch()
     after, _ = write_figures(build_blocks([make_record()]), published, tmp_path)
-    assert {*tmp_path.iterdir()} == {*after} < {*before}
+    assert {*tmp_path.iterdir()} == {*after, own}
+    assert {*after} < {*before}
 
 
 def test_a_full_disk_leaves_the_figures_as_they_were(published, tmp_path, full_disk):

@@ -5,13 +5,16 @@ import pytest
 
 from denselora.errors import UserError
 from denselora.results.predictions import (
+    PREDICTIONS,
     SCHEMA,
     aligned_outcomes,
+    check_predictions,
     count,
     read_predictions,
     write_predictions,
 )
-from tests.results.records import prediction
+from denselora.results.record import read_records
+from tests.results.records import make_record, prediction, save
 
 
 def write(path, rows):
@@ -101,6 +104,16 @@ def test_parquet_without_a_benchmark_or_column_is_reported(tmp_path):
     pd.DataFrame({"id": [1]}).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(UserError, match=r"b\.parquet: lacks the columns benchmark, prompt_hash"):
         read_predictions(tmp_path / "b.parquet", "boolq")
+
+
+def test_a_row_that_is_counted_against_its_own_answer_is_refused(tmp_path):
+    (record,) = save(tmp_path, make_record(benchmarks=["piqa"]))
+    rows = [prediction(number, number < 10) for number in range(20)]
+    rows[0]["correct"], rows[15]["correct"] = False, True  # the totals stay
+    write_predictions(tmp_path / "runs" / record.run_id / PREDICTIONS, {"piqa": rows})
+    (kept,) = read_records(tmp_path)
+    with pytest.raises(UserError, match="row 0 of piqa is counted against its own answer"):
+        check_predictions(kept)
 
 
 def test_counts_unparsed_and_ambiguous():

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -55,15 +56,13 @@ def test_what_does_not_follow_from_a_records_counts_is_refused(tmp_path, change,
         read_records(tmp_path)
 
 
-def test_loss_that_is_not_finite_is_written_as_null(tmp_path):
-    record = make_record(collapsed="loss is not finite at step 3", benchmarks=[])
-    training = json.loads(json.dumps(vars(record.training)))
-    training["train_loss_nats"] = float("nan")
-    write_record(
-        type(record)(**{**vars(record), "training": training}),
-        tmp_path / "a.json",
-    )
-    assert read_record(tmp_path / "a.json").training.train_loss_nats is None
+@pytest.mark.parametrize("figure", ["NaN", "Infinity"])
+def test_a_figure_that_is_not_finite_is_refused(tmp_path, figure):
+    write_record(make_record(), tmp_path / "a.json")
+    text = re.sub(r'"seconds": [\d.]+', f'"seconds": {figure}', (tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a.json: training.seconds: .*finite"):
+        read_record(tmp_path / "a.json")
 
 
 def put(content, *keys, value):

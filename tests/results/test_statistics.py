@@ -7,6 +7,7 @@ from denselora.results.statistics import (
     mean_and_std,
     mean_interval,
     paired_bootstrap,
+    welch,
     wilson,
 )
 
@@ -60,6 +61,18 @@ def test_spread_over_seeds_is_the_sample_standard_deviation():
 
 def test_one_seed_has_no_spread():
     assert mean_and_std([3.0]) == (3.0, None)
+
+
+def test_welch_is_scipys_test_without_equal_variances():
+    ours, theirs = [0.52, 0.61, 0.58], [0.63, 0.64, 0.62]
+    expected = stats.ttest_ind(ours, theirs, equal_var=False).pvalue
+    assert welch(ours, theirs) == pytest.approx(expected)
+
+
+def test_welch_of_one_seed_or_of_no_spread():
+    assert welch([0.5], [0.6]) is None
+    assert welch([0.5, 0.5], [0.5, 0.5]) == 1
+    assert welch([0.5, 0.5], [0.6, 0.6]) == 0
 
 
 def test_mcnemar_is_the_sign_test_on_rows_where_the_two_differ():

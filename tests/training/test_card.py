@@ -115,6 +115,16 @@ def test_results_of_another_protocol_or_data_stand_beside_the_others(tmp_path, r
     assert len(results) == 3 * 9
 
 
+def test_data_of_one_label_have_a_line_each(tmp_path, record):
+    one = dataclasses.replace(trained(), protocol=record.protocol)
+    write_card(tmp_path, one)
+    for name in (record.data.name, "others"):
+        data = dataclasses.replace(record.data, name=name)
+        add_results(tmp_path, one, dataclasses.replace(record, data=data))
+    card = (tmp_path / "README.md").read_text()
+    assert "| PIQA (mini), mini |" in card and "| PIQA (mini), others |" in card
+
+
 def test_part_of_the_rows_is_no_result(tmp_path):
     one = trained()
     write_card(tmp_path, one)

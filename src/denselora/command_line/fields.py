@@ -107,6 +107,8 @@ class Text(Kind):
     what: str = "text"
 
     def read(self, value: Any) -> str:
+        if isinstance(value, str) and not _is_utf8(value):
+            raise ValueError(f"give {self.what} in UTF-8")
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)  # in a file, without quotes
         if not isinstance(value, str):
@@ -140,6 +142,15 @@ class NameText(Text):
         if len(os.fsencode(text)) > LONGEST:
             raise ValueError(f"becomes part of a file's name; give at most {LONGEST} bytes")
         return text
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it can be written: the shell hands on any bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

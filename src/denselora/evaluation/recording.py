@@ -35,6 +35,7 @@ from denselora.results.record import (
     Git,
     Method,
     NeutralText,
+    Origin,
     Protocol,
     Record,
     Training,
@@ -88,6 +89,9 @@ def record_evaluation(
         git=Git(**provenance.git_state()),
         packages=provenance.packages(),
         device=Device(**provenance.device(PartialState().num_processes)),
+        trained_on=Origin(git=trained.git, packages=trained.packages, device=trained.device)
+        if trained
+        else None,
         training=training,
         benchmarks=results,
         average=Average.of(results, data),

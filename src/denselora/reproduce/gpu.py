@@ -18,18 +18,22 @@ def one_gpu() -> Iterator[dict[str, str]]:
     """Claim a GPU that no other run of this user on this machine holds, waiting for one if need be.
 
     Gives the environment that makes a process see it alone: nothing where one or none is visible,
-    as when SLURM or Ray has chosen already.
+    as when SLURM or Ray has chosen already. That one is held too, without waiting, and with others
+    that were given it.
     """
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    visible = named.split(",") if named else [str(n) for n in range(torch.cuda.device_count())]
-    if len(visible) < 2:
-        yield {}
-        return
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    visible = [name.strip() for name in named.split(",") if name.strip()]
+    visible = visible or [str(n) for n in range(torch.cuda.device_count())]
     files = [
         (Path(tempfile.gettempdir()) / f"denselora-{os.getuid()}-gpu-{name}.lock").open("w")
         for name in visible
     ]
     try:
+        if len(files) < 2:
+            for file in files:
+                take(file, fcntl.LOCK_SH)
+            yield {}
+            return
         while (
             free := next((n for n, f in enumerate(files) if take(f, fcntl.LOCK_EX)), None)
         ) is None:

@@ -26,6 +26,7 @@ COLUMNS = [
         "commit",
     ),
 ]
+TEXTS = ("run_id", "model", "data", "protocol", "method", "collapsed", "commit")
 FIX = "restore it, or delete it to write it anew"
 
 
@@ -56,7 +57,10 @@ def _read(file: Path) -> list[dict]:
     if not file.exists():
         return []
     try:
-        frame = pd.read_csv(StringIO(read_text(file, FIX)))
+        texts = dict.fromkeys(TEXTS, str)
+        frame = pd.read_csv(
+            StringIO(read_text(file, FIX)), dtype=texts, keep_default_na=False, na_values=[""]
+        )
     except ValueError as error:
         raise UserError(f"{file}: can't be read ({first_line(error)}); {FIX}") from None
     if list(frame.columns) != COLUMNS:

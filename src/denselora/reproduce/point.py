@@ -10,17 +10,19 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from denselora.command_line.configs import CONFIGS, composed
 from denselora.command_line.overrides import option_name, quoted
 from denselora.errors import UserError
 from denselora.evaluation.evaluation_folder import suffix
 from denselora.evaluation.neutral_text import find_text
-from denselora.identity import NAMED, run_id
+from denselora.identity import NAMED, dotted, run_id
 from denselora.lock import is_locked
 from denselora.reproduce.gpu import one_gpu
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
 from denselora.reproduce.states import claimed, state_of
 from denselora.reproduce.tuning import Choice, best_learning_rate
+from denselora.results.command import as_typed
 from denselora.results.record import RECORD, read_record
 from denselora.training.options import Train
 from denselora.training.run_folder import RunFolder
@@ -155,13 +157,7 @@ class Point:
 
     def _steps(self, environment: dict[str, str]) -> None:
         if self.config["adapter"]["name"] == "none":
-            groups = ("model", "data", "protocol")
-            given = dict(option.partition("=")[::2] for option in self.options)
-            subject = [
-                f"{group}={given.get(group, self.config[group]['name'])}" for group in groups
-            ]
-            subject += [option for option in self.options if option.partition(".")[0] in groups]
-            subject += [f"quantization={self.config['quantization'] or 'null'}"]
+            subject = self._base()
         else:
             run = RunFolder(self.folder)
             subject = [f"adapter_path={quoted(str(run.adapter))}"]
@@ -183,6 +179,25 @@ class Point:
             f"record_dir={quoted(str(self.records))}",
             environment=environment,
         )
+
+    def _base(self) -> list[str]:
+        """The options of evaluate.py for the plain base: model, data, protocol and quantization as
+        they are here, whoever has set them."""
+        groups = ("model", "data", "protocol")
+        given = dict(option.partition("=")[::2] for option in self.options)
+        named = {group: given.get(group, self.config[group]["name"]) for group in groups}
+        chosen = [
+            f"{group}={name}"
+            for group, name in named.items()
+            if (CONFIGS / group / f"{name}.yaml").is_file()
+        ]
+        there = dotted(OmegaConf.to_container(composed("evaluate", chosen), resolve=True))
+        wanted = dotted({group: self.config[group] for group in (*groups, "quantization")})
+        return chosen + [
+            f"{name}={as_typed(value)}"
+            for name, value in wanted.items()
+            if name not in there or there[name] != value
+        ]
 
 
 @functools.cache  # the runs of a sweep have one text, and each is asked for its state repeatedly

@@ -39,9 +39,10 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
     config: resolved. Alike are runs that differ from it in learning rate, seeds and place only;
     collapsed ones don't count. Of several seeds, whose validation rows differ, the one with the
     most rates decides, then the lowest; of equal losses the lowest rate. Raises UserError if there
-    is none, or if two of them were trained on other weights of the same path.
+    is none, or if two of them were trained on other weights, or rows, of the same path.
     """
-    grids, tried, unfinished, first = defaultdict(dict), defaultdict(set), defaultdict(list), None
+    grids, tried, unfinished = defaultdict(dict), defaultdict(set), defaultdict(list)
+    first, files = None, set()
     for run in map(RunFolder, sorted(path for path in runs.glob("*") if path.is_dir())):
         found = run.trained()
         had = found.config if found else run.config()
@@ -59,11 +60,14 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
         if loss is None or found.training.collapsed:
             continue
         first = first or found
+        changed = f"changed between {first.run_id} and {found.run_id}; delete the runs on the old"
         if not same_base(first.base, found.base):
             raise UserError(
-                f"tuned=true: the weights of model={had['model']['name']} changed "
-                f"between {first.run_id} and {found.run_id}; delete the runs on the old ones"
+                f"tuned=true: the weights of model={had['model']['name']} {changed} ones"
             )
+        files.add(found.training.rows_file)
+        if len(files - {None}) > 1:
+            raise UserError(f"tuned=true: the rows of the training file {changed} ones")
         grids[seeds][rate] = loss
     if not grids:
         raise UserError(

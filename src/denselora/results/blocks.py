@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from denselora.command_line.configs import composed
 from denselora.errors import UserError
 from denselora.protocol import Protocol
+from denselora.results.command import training_options
 from denselora.results.predictions import aligned_outcomes
 from denselora.results.published import PublishedTable
 from denselora.results.record import Record
@@ -23,7 +24,7 @@ from denselora.results.setting import (
     setting_of,
     usual_values,
 )
-from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap
+from denselora.results.statistics import Interval, mean_and_std, paired_bootstrap, welch
 from denselora.tasks import benchmark
 from denselora.typeset import MISSING
 
@@ -51,10 +52,16 @@ class Difference:
     mean: float
     ci95: Interval | None
     """Of a paired bootstrap over test rows; None where predictions are missing."""
+    p_over_seeds: float | None
+    """Of Welch's test; None for a single seed."""
 
     @property
     def significant(self) -> bool | None:
-        return None if self.ci95 is None else not self.ci95[0] <= 0 <= self.ci95[1]
+        """Whether it is over test rows and, of several seeds, over seeds."""
+        if self.ci95 is None:
+            return None
+        over_seeds = self.p_over_seeds is None or self.p_over_seeds < 0.05
+        return over_seeds and not self.ci95[0] <= 0 <= self.ci95[1]
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class Row:
     collapsed: int = 0
     """Runs of the same setting that collapsed and are shown in a row of their own."""
     lora: "Row | None" = None
-    """The row it is measured against: the best LoRA with its seeds and as many training rows."""
+    """The row it is measured against: of LoRA's usual ones with its seeds and as many training rows
+    the best over those seeds."""
     to_lora: Difference | None = None
     to_published: float | None = None
     """Our average minus the published one, in points."""
@@ -92,6 +100,10 @@ class Row:
     @property
     def seeds(self) -> list[int]:
         return [record.seed for record in self.records if record.seed is not None]
+
+    def with_seeds_of(self, other: "Row") -> "Row":
+        """The same row without the seeds that the other lacks."""
+        return replace(self, records=[run for run in self.records if run.seed in other.seeds])
 
     @property
     def has_collapsed(self) -> bool:
@@ -207,6 +219,12 @@ def trained_under(record: Record) -> dict[str, JsonValue]:
     }
 
 
+def same_rows(one: Record, other: Record) -> bool:
+    """Whether two runs' training files had the same content, as far as that is known."""
+    files = {run.training and run.training.rows_file for run in (one, other)}
+    return len(files - {None}) < 2
+
+
 def trained_otherwise(record: Record) -> list[str]:
     """The names of protocol and data that a run was trained with, if it was evaluated with others
     of another name."""
@@ -298,7 +316,7 @@ def _rows(records: list[Record], published: dict[str, PublishedTable]) -> list[R
         replace(
             row,
             lora=lora,
-            to_lora=_difference(row, lora) if lora else None,
+            to_lora=_difference(row, lora.with_seeds_of(row)) if lora else None,
             to_published=_to_published(row, published),
         )
         for row, lora in zip(rows, best, strict=True)
@@ -342,17 +360,25 @@ def _best_lora(row: Row, rows: list[Row]) -> Row | None:
         if other.method.name == "lora"
         and other.average
         and not other.has_collapsed
-        and other.seeds == row.seeds
+        and set(other.seeds) >= set(row.seeds)
         and other.train_rows == row.train_rows
         and trained_under(other.records[0]) == trained_under(row.records[0])
+        and same_rows(other.records[0], row.records[0])
     ]
-    best = max(candidates, key=lambda other: other.average.mean, default=None)
+
+    def merit(other: Row) -> tuple[bool, float]:
+        return not other.is_variant, other.with_seeds_of(row).average.mean
+
+    best = max(candidates, key=merit, default=None)
     return None if best is row else best
 
 
 def _difference(row: Row, lora: Row) -> Difference | None:
+    """Of rows with the same seeds."""
     if row.average is None:
         return None
+    difference = row.average.mean - lora.average.mean
+    p = welch(*([run.average.accuracy for run in each.records] for each in (row, lora)))
     per_row = {}
     for name in row.records[0].data.columns:
         files = [
@@ -366,8 +392,8 @@ def _difference(row: Row, lora: Row) -> Difference | None:
         per_row[name] = ours.mean(axis=0) - theirs.mean(axis=0)
     else:
         low, high = paired_bootstrap(per_row)
-        return Difference(row.average.mean - lora.average.mean, (100 * low, 100 * high))
-    return Difference(row.average.mean - lora.average.mean, None)
+        return Difference(difference, (100 * low, 100 * high), p)
+    return Difference(difference, None, p)
 
 
 def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | None:
@@ -377,6 +403,7 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
     if (
         table is None
         or row.average is None
+        or _is_ablation(record)
         or not Block([row]).is_of_published_kind(table)
         or any(run.status != "complete" for run in row.records)
         or (row.train_rows or 0) < (table.train_rows or 0)
@@ -395,6 +422,13 @@ def _to_published(row: Row, published: dict[str, PublishedTable]) -> float | Non
             if same and other.average is not None and other.data is None:
                 return row.average.mean - other.average
     return None
+
+
+def _is_ablation(record: Record) -> bool:
+    """Whether more than the rank of its method is otherwise than configs/adapter has it."""
+    options = training_options(record.config or {}) or {}
+    own = {name for name in options if name.lstrip("+").startswith("adapter.")}
+    return bool(own - {"adapter.r"})
 
 
 def _cell(parts: list) -> Cell | None:

@@ -37,6 +37,11 @@ UNKNOWN = ("#555555", "X")
 DASHES = ["-", "--", ":", "-."]
 HEIGHT, LINE = 3.6, 0.19  # inches: of a chart, of a line of its legend
 REFERENCE = "reference line"
+# keys of a setting that an axis shows, or that follow what it shows
+AXES = {
+    *("r", "train_rows", "modules", "trainable", "data.n_train", "data.fraction"),
+    *("adapter.r", "adapter.alpha", "adapter.target_modules"),
+}
 
 
 class NoDataError(Exception):
@@ -171,7 +176,8 @@ def _series(rows: Sequence[Row], axis: Callable[[Row], object]) -> tuple[dict[st
     """Rows that go together but for what the axis shows, and what all of them have in common.
 
     A key of the setting parts two series if somewhere it differs at the same place of the axis.
-    Series of a single place are left out. Returns label -> rows along the axis, and the words.
+    Series of a single place are left out. Returns label -> rows along the axis, and in words also
+    what else differs along one.
     """
     series: dict[tuple, list[Row]] = {}
     keys: dict[str, dict[str, None]] = {}
@@ -196,7 +202,16 @@ def _series(rows: Sequence[Row], axis: Callable[[Row], object]) -> tuple[dict[st
     for (method, _), group in drawn.items():
         words = in_words(group[0].setting, [key for key in keys[method] if key not in common])
         labelled[f"{method} ({words})" if words else method] = sorted(group, key=axis)
-    return labelled, in_words(common, common)
+    along = {
+        key.rsplit(".", 1)[-1]: None
+        for group in drawn.values()
+        for key in group[0].setting
+        if key not in AXES
+        and not key.startswith("adapter.peft.")
+        and len({row.setting.get(key) for row in group}) > 1
+    }
+    also = f"along a line there also differs: {', '.join(along)}" if along else ""
+    return labelled, "; ".join(filter(None, [in_words(common, common), also]))
 
 
 def _all(series: dict[object, list[Row]]) -> list[Row]:

@@ -54,7 +54,7 @@ def training_options(trained: dict[str, Any]) -> Options | None:
         for name in sorted(had.keys() - listed)
         if name.startswith("adapter.peft.")
     }
-    return named | {name: _text(value) for name, value in (in_order | added).items()}
+    return named | {name: as_typed(value) for name, value in (in_order | added).items()}
 
 
 @cache
@@ -91,10 +91,10 @@ def _literal(value: Any) -> Any:
     return [_literal(each) for each in value] if isinstance(value, list) else value
 
 
-def _text(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value as Hydra's command line has it."""
     if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
+        return f"[{','.join(map(as_typed, value))}]"
     if not isinstance(value, str):
         return json.dumps(value)
     return value if PLAIN.fullmatch(value) and value.lower() != "null" else quoted(value)

@@ -1,12 +1,14 @@
 """A file of configs/experiment: what it sets, what it varies, and what for."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from denselora.command_line.configs import CONFIGS
 from denselora.errors import UserError
@@ -57,7 +59,11 @@ class Experiment:
         )
 
     def values(self, model: str) -> dict[str, Any]:
-        """What it sets for a model, by dotted name."""
-        config = OmegaConf.create({"model": {"name": model}} | self.fixed)
-        found = dotted(OmegaConf.to_container(config, resolve=True))
-        return {name: found[name] for name in dotted(self.fixed)}
+        """What it sets for a model, by dotted name; not what follows options of other files."""
+        config = OmegaConf.merge({"model": {"name": model}}, self.fixed)
+        found = {}
+        for name in dotted(self.fixed):
+            with suppress(OmegaConfBaseException):
+                value = OmegaConf.select(config, name)
+                found[name] = OmegaConf.to_object(value) if OmegaConf.is_config(value) else value
+        return found

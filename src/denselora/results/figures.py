@@ -41,6 +41,12 @@ STYLE = {
     "text.parse_math": False,  # a label's $ is a dollar
 }
 
+# what a figure's name begins with
+KINDS = (
+    *("parameters-", "memory-", "time-", "forgetting-"),
+    *("rank-", "low-resource-", "granularity-", "training-", "change-"),
+)
+
 DPI = 160
 COLOURS = 256  # of a PNG: more than a chart has, and all of a colour map
 
@@ -48,7 +54,8 @@ COLOURS = 256  # of a PNG: more than a chart has, and all of a colour map
 def write_figures(
     blocks: Sequence[Block], published: Published, folder: str | Path
 ) -> tuple[list[Path], list[str]]:
-    """Draw every figure that the blocks have data for; the folder's other figures are removed.
+    """Draw every figure that the blocks have data for; of others that were drawn here before, the
+    files are removed.
 
     Returns the files, and for each figure left out a line that says what it lacks.
     """
@@ -72,7 +79,8 @@ def write_figures(
             write_bytes(png, _png(figure))
             written += [pdf, png]
     for path in {*folder.glob("*.pdf"), *folder.glob("*.png")} - {*written}:
-        path.unlink()  # of records that are gone
+        if path.name.startswith(KINDS):  # else somebody has put it there
+            path.unlink()  # of records that are gone
     return written, left_out
 
 

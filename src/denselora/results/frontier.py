@@ -23,6 +23,7 @@ from denselora.results.charts import (
     rows_of,
 )
 from denselora.results.published import Published
+from denselora.results.record import Record
 
 # half a point's size in pixels of the layout, and where its label may be: offset in points, sides
 POINT = 4
@@ -36,19 +37,21 @@ PLACES = [
 
 @dataclass(frozen=True)
 class Cost:
-    """What accuracy is set against. of: None for a row that has no such figure. scale: the axis's,
-    linear where a cost may be 0 or less."""
+    """What accuracy is set against. of: None for a row that has no such figure. machine: on which a
+    run's was measured, None if that makes no difference. scale: the axis's, linear where a cost may
+    be 0 or less."""
 
     name: str
     unit: str
     of: Callable[[Row], float | None]
+    machine: Callable[[Record], str | None]
     ticks: str = "{x:,.0f}"
     scale: str = "log"
 
 
 def _memory(row: Row) -> float | None:
     sizes = [record.training.peak_memory_gib for record in row.records if record.training]
-    return float(np.mean(sizes)) if sizes and None not in sizes else None
+    return float(np.mean(sizes)) if sizes and all(sizes) else None
 
 
 def _seconds(row: Row) -> float | None:
@@ -57,15 +60,24 @@ def _seconds(row: Row) -> float | None:
         for record in row.records
         if record.training and record.training.steps
     ]
-    return float(np.mean(times)) if times else None
+    return float(np.mean(times)) if times and all(times) else None
 
 
-PARAMETERS = Cost("trainable parameters", "", lambda row: row.method.trainable or None)
-MEMORY = Cost("training memory", "GiB at most, of the process", _memory, "{x:.3g}")
-TIME = Cost("time per step", "seconds", _seconds, "{x:.3g}")
-FORGETTING = Cost(
-    "loss added on a neutral text", "nats per token", lambda row: row.forgotten, "{x:g}", "linear"
+def _trained_on(record: Record) -> str:
+    return record.origin.device.name
+
+
+PARAMETERS = Cost(
+    "trainable parameters", "", lambda row: row.method.trainable or None, lambda _: None
 )
+MEMORY = Cost("training memory", "GiB at most, of the process", _memory, _trained_on, "{x:.3g}")
+TIME = Cost(
+    "time per step", "seconds, with validation and checkpoints", _seconds, _trained_on, "{x:.3g}"
+)
+FORGETTING = Cost(
+    "loss added on a neutral text", "nats per token", lambda row: row.forgotten,
+    lambda record: record.device.name, "{x:g}", "linear",
+)  # fmt: skip
 
 
 def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
@@ -103,8 +115,8 @@ def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
         f"on the frontier: {', '.join(map(_name, front))}; numbers: rank r; "
         f"{rows[0].train_rows or 0:,} training rows"
     )
-    machines = sorted({record.device.name for row in chosen for record in row.records})
-    if cost is not PARAMETERS and machines[1:]:
+    machines = {cost.machine(run) for row in chosen for run in row.records}
+    if len(machines - {None}) > 1:
         note += f"; measured on {len(machines)} kinds of machine"
     if len(chosen) < len(rows):
         note += "; faint: variants, and learning rates with a lower average or fewer seeds"

@@ -35,14 +35,26 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
         raise UserError(f"{adapter}: not the adapter of {record.file}; give the folder of that one")
     config, weights = files
     peft_config = read_json(config, "get the folder whole again")
-    training = record.training
+    training, origin = record.training, record.origin
+    try:
+        device = origin.device.name
+        if not record.trained_on:  # an older one doesn't say where
+            device = read_json(adapter / "training.json", "get the folder whole again")["device"][
+                "name"
+            ]
+        train_config = _train_config(record, device)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{record.file}: its config, or {adapter}/training.json, isn't a training's ({error}); "
+            "restore it, or evaluate again"
+        ) from None
     return {
         "run_info": {
             "created_at": record.created.isoformat(),
             "total_time": training.seconds + sum(p.seconds for p in record.benchmarks.values()),
             "experiment_name": f"{record.method.name}/{record.run_id}",
             "peft_branch": None,
-            "train_config": _train_config(record, adapter),
+            "train_config": train_config,
             "peft_config": peft_config,
             "error_msg": training.collapsed or "",
         },
@@ -60,20 +72,18 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
         "meta_info": {
             "model_info": {"sha": None, "created_at": None},
             "dataset_info": {record.data.name: {"sha": None, "created_at": None}},
-            "package_info": {f"{k}-version": v for k, v in record.packages.items()},
-            "system_info": {"accelerator": record.device.name},
+            "package_info": {f"{k}-version": v for k, v in origin.packages.items()},
+            "system_info": {"accelerator": origin.device.name},
             "pytorch_info": None,
         },
     }
 
 
-def _train_config(record: Record, adapter: Path) -> dict[str, Any]:
+def _train_config(record: Record, device: str) -> dict[str, Any]:
     config, trainer = record.config, record.config["trainer"]
     precision = trainer["precision"]
     if precision == "auto":
-        trained = read_json(adapter / "training.json", "get the folder whole again")
-        is_cpu = trained["device"]["name"].startswith("CPU")
-        precision = "fp32" if is_cpu else "bf16"
+        precision = "fp32" if device.startswith("CPU") else "bf16"
     return {
         "model_id": record.model.path,
         "dtype": DTYPES[config.get("quantization") or precision],

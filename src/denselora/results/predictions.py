@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from denselora import tasks
 from denselora.errors import UserError, first_line
 from denselora.results.record import Benchmark, Record
 from denselora.results.row_files import PARQUET, read_json_lines, read_parquet, write_parquet
@@ -115,6 +116,11 @@ def check_predictions(record: Record) -> None:
 def check_counted(file: Path, benchmark: str, kept: Benchmark) -> None:
     """Raise UserError unless a benchmark's result was counted from just its rows in the file."""
     found = _read_once(file, benchmark, _version(file))
+    if found.misjudged is not None:
+        raise UserError(
+            f"{file}: row {found.misjudged} of {benchmark} is counted against its own answer and "
+            "gold; restore the file, or evaluate again in another folder"
+        )
     what = f"{file}: the {len(found.ids)} rows of {benchmark} are not those of the record"
     fix = "restore the file, or evaluate again in another folder"
     if found.ids != list(range(kept.n)):
@@ -160,6 +166,8 @@ class _Rows:
     correct: list[bool]
     counts: dict[str, int]
     hash: str
+    misjudged: int | None
+    """A row whose `correct` isn't what its answer and gold say."""
 
 
 # a file is checked, and compared with many others
@@ -167,7 +175,15 @@ class _Rows:
 def _read_once(file: Path, benchmark: str, version: tuple) -> _Rows:
     rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])
     columns = ([row[key] for row in rows] for key in ("id", "prompt_hash", "gold", "correct"))
-    return _Rows(*columns, count(rows), rows_hash(rows))
+    misjudged = (row["id"] for row in rows if _is_misjudged(row, tasks.benchmark(benchmark)))
+    return _Rows(*columns, count(rows), rows_hash(rows), next(misjudged, None))
+
+
+def _is_misjudged(row: Mapping[str, Any], benchmark: tasks.Benchmark) -> bool:
+    try:
+        return benchmark.is_right(row["parsed"], row["gold"]) != row["correct"]
+    except ValueError:  # no number, where one is due
+        return True
 
 
 @lru_cache(maxsize=16)

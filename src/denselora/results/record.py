@@ -22,7 +22,7 @@ from denselora.files import write_text
 from denselora.identity import is_name
 from denselora.readers import read_text
 from denselora.results.statistics import mean_interval, wilson
-from denselora.tasks import SUITES
+from denselora.tasks import SUITES, benchmark
 
 # suite -> benchmark key -> column heading, in the order of the paper's tables
 COLUMNS = {
@@ -44,7 +44,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 _keys = dataclass(
     frozen=True,
     kw_only=True,
-    config=ConfigDict(extra="forbid", use_attribute_docstrings=True),
+    config=ConfigDict(extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False),
 )
 
 
@@ -155,6 +155,16 @@ class Device:
 
 
 @_keys
+class Origin:
+    """Where figures come from."""
+
+    git: Git
+    packages: dict[str, str]
+    """Package name -> version."""
+    device: Device
+
+
+@_keys
 class Training:
     steps: Count
     """Optimizer steps."""
@@ -189,6 +199,8 @@ class Training:
     """How far each matrix moved (see change.py), relative to the record's folder."""
     collapsed: str | None
     """Why the run counts as collapsed (non-finite loss, ...); null when it doesn't."""
+    rows_file: str | None = None
+    """Git's blob id of the file that its rows are of; null in older records."""
 
 
 @_keys
@@ -298,6 +310,9 @@ class Record:
     packages: dict[str, str]
     """Package name -> version."""
     device: Device
+    """As git and packages the evaluation's; the training's are in `trained_on`."""
+    trained_on: Origin | None = None
+    """null for the plain base, and in older records."""
     training: Training | None
     """null for the plain base."""
     benchmarks: dict[str, Benchmark]
@@ -315,6 +330,9 @@ class Record:
         parts = {"model": self.model, "method": self.method, "data": self.data}
         names = {f"{key}.name": part.name for key, part in parts.items()}
         names |= {"protocol.name": self.protocol.name, "run_id": self.run_id}
+        names |= {"evaluation.scoring": self.evaluation.scoring}
+        if self.evaluation.quantization is not None:
+            names["evaluation.quantization"] = self.evaluation.quantization
         for key, name in names.items():
             _require(
                 is_name(name), f"{key}: {name!r} becomes part of a path; no separators or '..'"
@@ -350,9 +368,17 @@ class Record:
         return self
 
     @property
+    def origin(self) -> Origin:
+        """Of the training's figures; of older records, of the evaluation's."""
+        return self.trained_on or Origin(git=self.git, packages=self.packages, device=self.device)
+
+    @property
     def chance(self) -> float:
-        """The share that guessing gives in the mean over its benchmarks."""
-        return sum(part.chance for part in self.benchmarks.values()) / len(self.benchmarks)
+        """The share that guessing gives in the mean over its benchmarks; those of its suite where
+        none is done."""
+        done = [part.chance for part in self.benchmarks.values()]
+        shares = done or [benchmark(name).chance for name in self.data.columns]
+        return sum(shares) / len(shares)
 
     def beside(self, name: str | None) -> Path | None:
         """A file the record names, if it is there.

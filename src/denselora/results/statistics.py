@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from statsmodels.stats.contingency_tables import mcnemar as contingency_mcnemar
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import ttest_ind
 
 LEVEL = 0.95
 RESAMPLES = 10_000
@@ -36,6 +37,18 @@ def mean_interval(accuracies: Sequence[float], intervals: Sequence[Interval]) ->
 def mean_and_std(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (n - 1) over seeds; None for a single seed."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def welch(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
+    """Two-sided p-value of Welch's t test for two methods' means over seeds (float [seeds]); None
+    for a single seed. Means of no spread at all differ for certain, or not at all.
+    """
+    if min(len(ours), len(theirs)) < 2:
+        return None
+    if not np.ptp(ours) and not np.ptp(theirs):
+        return float(ours[0] == theirs[0])
+    _, p, _ = ttest_ind(ours, theirs, usevar="unequal")
+    return float(p)
 
 
 def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -132,11 +133,14 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     if differences:
         reference = ", ".join(dict.fromkeys(_name(row.lora) for row in block.rows if row.lora))
         notes.append(
-            "Δ LoRA: average minus that of the best LoRA row with the same seeds and as many "
-            f"training rows ({reference}), in points."
+            "Δ LoRA: average minus that of the best LoRA over the same seeds and as many training "
+            f"rows ({reference}), in points."
         )
     if any(difference.significant is False for difference in differences):
-        notes.append("ns: not significant, a paired bootstrap's 95 % interval holds 0.")
+        notes.append(
+            "ns: not significant. Over test rows, a paired bootstrap's 95 % interval holds 0, or "
+            "over seeds, where there are several, Welch's test gives p ≥ 0.05."
+        )
     untested = sum(difference.significant is None for difference in differences)
     if untested:
         notes.append(f"{untested} of {len(differences)} differences untested: no predictions here.")
@@ -155,7 +159,7 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
     for benchmark in SUITES[block.suite]:
         if benchmark.note and benchmark.name in shown:
             notes.append(f"{benchmark.label}: {benchmark.note}.")
-    dirty = sum(run.git.dirty is not False for run in block.records)
+    dirty = sum({run.git.dirty, run.origin.git.dirty} != {False} for run in block.records)
     if dirty:
         notes.append(f"{dirty} of {len(block.records)} runs: code not as committed, or not known.")
     for row in block.rows:
@@ -173,6 +177,10 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
             "The base had other weights, or held them in another type, than in most runs here: "
             f"{', '.join(others)}."
         )
+    for row in block.rows:
+        files = Counter(run.training.rows_file for run in row.records if run.training)
+        if len(files.keys() - {None}) > 1:
+            notes.append(f"{_name(row)}: the file of its training rows changed between seeds.")
     for row in block.rows:
         if row.has_collapsed:
             reason = row.records[0].training.collapsed
@@ -318,7 +326,7 @@ def _csv(blocks: Sequence[Block], table: PublishedTable, suite: str) -> str:
         ),
         *(name for column in COLUMNS[suite].values() for name in (column, f"{column}_std")),
         *("average", "average_std", "average_low", "average_high"),
-        *("to_lora", "to_lora_low", "to_lora_high", "to_published"),
+        *("to_lora", "to_lora_low", "to_lora_high", "to_lora_p_over_seeds", "to_published"),
         *("unparsed_percent", "ambiguous_percent", "forgotten_nats", "trust", "source"),
     ]
     frame = pd.DataFrame(rows, columns=columns)
@@ -365,6 +373,7 @@ def _csv_row(block: Block, row: Row) -> dict:
     if row.to_lora:
         low, high = row.to_lora.ci95 or (None, None)
         values |= {"to_lora": row.to_lora.mean, "to_lora_low": low, "to_lora_high": high}
+        values |= {"to_lora_p_over_seeds": row.to_lora.p_over_seeds}
     return values
 
 
@@ -394,7 +403,8 @@ def _as_printed(value: float | None, digits: int) -> str:
 
 def _digits(values: Iterable[float | None], least: int) -> int:
     """Digits after the point that a source prints its numbers with."""
-    return max([len(repr(v).split(".")[1]) for v in values if v is not None], default=least)
+    exponents = (Decimal(repr(v)).as_tuple().exponent for v in values if v is not None)
+    return max((-exponent for exponent in exponents), default=least)
 
 
 def _or_missing(value: object) -> str:

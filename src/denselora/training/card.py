@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -225,15 +226,24 @@ def _made(trained: Trained) -> str:
 
 def _table(results: Sequence[EvalResult]) -> str:
     ways = list(dict.fromkeys(one.metric_name for one in results))
-    rows = list(dict.fromkeys(one.dataset_name for one in results))
-    values = {(one.dataset_name, one.metric_name): one.metric_value for one in results}
+    # data of two names may have one label
+    named = {(one.dataset_name, one.dataset_type) for one in results}
+    labels = Counter(label for label, _ in named)
+    rows = {
+        (one.dataset_name, one.dataset_type): one.dataset_name
+        + (f", {one.dataset_type}" if labels[one.dataset_name] > 1 else "")
+        for one in results
+    }
+    values = {
+        ((one.dataset_name, one.dataset_type), one.metric_name): one.metric_value for one in results
+    }
     lines = [["", *ways], ["---", *(["--:"] * len(ways))]]
     lines += [
         [
-            markdown(row),
+            markdown(label),
             *(f"{values[row, way]:.1f}" if (row, way) in values else "–" for way in ways),
         ]
-        for row in rows
+        for row, label in rows.items()
     ]
     return "\n".join(map(markdown_row, lines)) if results else ""
 

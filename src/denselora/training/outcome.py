@@ -31,6 +31,7 @@ class Outcome:
     base: dict[str, Any]
     method: Method
     rows: int
+    rows_file: str
     progress: Progress
 
     def finished(self, write_weights: Callable[[Path], None], checkpoint_step: int) -> None:
@@ -101,6 +102,7 @@ class Outcome:
                 validation_loss_nats=validation[-1] if validation else None,
                 metrics_file=None,
                 collapsed=collapsed,
+                rows_file=self.rows_file,
             ),
         )
 

@@ -14,6 +14,7 @@ from denselora.compatibility import check_base, check_positions, check_quantised
 from denselora.data.batch import Batch, pack
 from denselora.data.dataset import TrainingSet, tokenise
 from denselora.data.order import Schedule, shuffled
+from denselora.data.sources import blob_id
 from denselora.data.subset import subset
 from denselora.errors import UserError
 from denselora.methods import attach, describe, method_config
@@ -33,13 +34,15 @@ OPTIMIZER_BYTES = {"adamw": 8, "adamw_8bit": 2, "paged_adamw_8bit": 2}
 class Plan:
     """A run's rows and steps.
 
-    rows: to train on. held_out: to validate on. schedule: the rows of each step. steps: of the
-    whole run. accumulation: micro-batches per process and step.
+    rows: to train on. held_out: to validate on. file: git's blob id of the file that they are of.
+    schedule: the rows of each step. steps: of the whole run. accumulation: micro-batches per
+    process and step.
     """
 
     job: Job
     rows: TrainingSet
     held_out: TrainingSet | None
+    file: str
     schedule: Schedule
     steps: int
     accumulation: int
@@ -70,6 +73,7 @@ class Plan:
             job=job,
             rows=encoded(schedule.used(steps)),
             held_out=encoded(held_out) if held_out else None,
+            file=blob_id(job.train_file),
             schedule=schedule,
             steps=steps,
             accumulation=accumulation,

@@ -240,6 +240,7 @@ def _fine_tune(
         base=base_fingerprint,
         method=kept_method,
         rows=len(plan.rows),
+        rows_file=plan.file,
         progress=progress,
     )
     try:
