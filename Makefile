@@ -118,7 +118,7 @@ budget-%: $(STAMP)
 	  $(PY) scripts/reproduce.py experiment=$$experiment evaluation=null $(call model,$(MODEL)) $(ARGS) || exit; done
 	$(PY) scripts/reproduce.py experiment=$(call list,$(call at_share,$*)) seed=42,43,44 tuned=true $(call model,$(MODEL)) $(ARGS)
 
-status: $(STAMP)  ## which runs are done, running, stopped, failed, diverged, missing (RUNS=runs)
+status: $(STAMP)  ## how far each run is (RUNS=runs)
 	$(PY) scripts/status.py $(RUNS)
 
 evaluate-lm-eval: $(STAMP)  ## score with lm-evaluation-harness, log-likelihood of the options (ARGS=adapter_path=FOLDER)

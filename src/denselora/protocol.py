@@ -1,7 +1,8 @@
 """A protocol: prompt strings, loss mask, loss reduction, cut-off, decoding and extraction, named.
 
-Two exist, configs/protocol/paper.yaml and clean.yaml. The name, version and a hash of the content
-go into every record, so that numbers made under different rules are never mixed unseen.
+configs/protocol has them: the paper's and a clean one, for each suite. The name, version and a hash
+of the content go into every record, so that numbers made under different rules are never mixed
+unseen.
 """
 
 import hashlib

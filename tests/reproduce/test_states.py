@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from denselora.errors import UserError
+from denselora.lock import locked
 from denselora.reproduce.states import all_states, claimed, note_plan, state_of
 from denselora.training.run_folder import write_trained
 from tests.training.trained import make_trained
@@ -36,6 +37,13 @@ def test_a_run_is_run_by_one_process_only(run):
         claimed(run, []),
     ):
         pass
+
+
+def test_a_training_that_is_no_sweeps_is_seen_running(run):
+    with locked(run, "output_dir"):
+        (run / "config.yaml").touch()
+        assert state_of(run).state == "running"
+    assert state_of(run).state == "stopped"
 
 
 def test_a_plan_leaves_the_lock_that_another_sweep_holds(run):

@@ -22,7 +22,7 @@ CASES = [
     case("train 'model.path=[a,b]'", "model.path=[a,b]: neither a folder nor a hub id"),
     case("evaluate 'model.path=a b'", "model.path=a b: neither a folder nor a hub id"),
     case("train adapter=none", "adapter=none", "nothing to train"),
-    case("reproduce evaluation.scoring=texts", "scoring=texts: boolq has no texts"),
+    case("reproduce evaluation.scoring=texts", "evaluation.scoring=texts: use one of"),
     case("evaluate scoring=texts tasks=boolq limit=1", "scoring=texts: boolq has no texts"),
     case("evaluate neutral_text=/nowhere.txt", "/nowhere.txt: can't be read"),
     case("evaluate neutral_text=<data>", "a folder, not a file"),

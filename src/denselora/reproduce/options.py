@@ -1,6 +1,6 @@
 """The options of scripts/reproduce.py and scripts/reproduce_paper.py."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
@@ -16,7 +16,6 @@ from denselora.command_line.fields import (
     options,
 )
 from denselora.errors import UserError
-from denselora.evaluation.options import ScoringName
 from denselora.training.options import Train
 
 # more than there are runs
@@ -28,7 +27,8 @@ class Evaluation:
     """Those of evaluate.py that are passed on to it."""
 
     limit: Count | None
-    scoring: ScoringName
+    # texts can't be asked of all benchmarks of a suite
+    scoring: Literal["generate", "choice", "lm-eval"]
     batch_tokens: Count
     neutral_text: FilePath | None
 

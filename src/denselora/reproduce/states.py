@@ -19,7 +19,7 @@ from pydantic import dataclasses as checked
 
 from denselora.errors import UserError, first_fault
 from denselora.files import writing
-from denselora.lock import take
+from denselora.lock import is_locked, take
 from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
@@ -103,7 +103,8 @@ def state_of(folder: Path) -> RunState:
         return RunState(folder.name, state, reason, noted.options)
 
     run = RunFolder(folder)
-    if held:
+    # a training of its own, by train.py, holds the folder alone
+    if held or is_locked(folder):
         return found("running")
     if any(folder.glob(f"evaluation*/{RECORD}")):
         return found("done")

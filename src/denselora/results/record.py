@@ -302,7 +302,8 @@ class Record:
     protocol: Protocol
     data: Data
     seed: int | None
-    """Seed of initialisation and data order; null for the plain base."""
+    """The option `seed`; null for the plain base. The adapter's start and the order of rows follow
+    it unless `config` has others."""
     config: dict[str, JsonValue] | None
     """Resolved training config; null for the plain base."""
     evaluation: Evaluation

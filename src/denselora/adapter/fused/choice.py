@@ -1,9 +1,10 @@
 """Whether a layer uses the fused operator or `denselora_delta` as it stands in layer.py.
 
-The operator has to earn it: at its first use on a device, for each dtype, rank and pair of
-activations, it is compared with the plain version on a small input, without dropout and with its
-own masks, the sum and all gradients. So an operator that is wrong on some GPU, or a plain version
-that somebody has edited, is never silently trained with the other's numbers.
+The operator has to earn it: at its first use on a device, for each dtype and pair of activations,
+on a GPU for each rank and with and without TF32 too, it is compared with the plain version on a
+small input, without dropout and with its own masks, the sum and all gradients. So an operator that
+is wrong on some GPU, or a plain version that somebody has edited, is never silently trained with
+the other's numbers.
 """
 
 from __future__ import annotations
