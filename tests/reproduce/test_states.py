@@ -96,6 +96,14 @@ def test_files_count_before_the_note(run):
     assert state_of(run).state == "done"
 
 
+def test_a_failure_after_a_finished_evaluation_is_not_hidden(run):
+    write(run / "evaluation/record.json", {})
+    with claimed(run, []) as note:
+        note("failed", "no memory")
+    assert state_of(run).state == "done"
+    assert state_of(run).reason == "the last attempt failed: no memory"
+
+
 def test_every_run_that_a_folder_holds_or_is_to_hold_is_listed(run, script):
     write(run / "config.yaml", {})
     note_plan(run.with_name("another"), [])

@@ -107,7 +107,8 @@ def state_of(folder: Path) -> RunState:
     if held or is_locked(folder):
         return found("running")
     if any(folder.glob(f"evaluation*/{RECORD}")):
-        return found("done")
+        later = noted.state == "failed"
+        return found("done", f"the last attempt failed: {noted.reason}" if later else "")
     if run.diverged:
         return found("diverged", run.trained().training.collapsed)
     if noted.state == "running":
