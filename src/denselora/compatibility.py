@@ -54,25 +54,26 @@ def check_prompts(
     tokenizer: PreTrainedTokenizerBase,
     prompts: Iterable[str],
     room: int,
+    windows: bool = False,
 ) -> None:
-    """Each prompt fits, with room for so many tokens after it, and no layer looks back less far:
-    evaluation.context lets every token see all of its prompt."""
+    """Each prompt fits, with room for so many tokens after it. windows: whether layers that look
+    back less far are computed so; evaluation.context lets every token see all of its prompt."""
     limits = ("max_position_embeddings", "sliding_window", "attention_chunk_size")
-    positions, *windows = (getattr(config, name, None) or math.inf for name in limits)
-    window = min(windows)
+    positions, *looking_back = (getattr(config, name, None) or math.inf for name in limits)
+    window = math.inf if windows else min(looking_back)
     # a token is a byte at the least, but for those that begin a text
     least = min(positions, window)
     long = [prompt for prompt in prompts if len(prompt.encode()) + 2 + room > least]
     if not long:
         return
-    tokens, of = max(map(len, tokenizer(long)["input_ids"])) + room, "the longest prompt with "
-    of += f"{room} for an answer"
+    tokens = max(map(len, tokenizer(long)["input_ids"])) + room
+    of = f"the longest prompt with {room} for an answer"
     check_positions(config, tokens, of)
     if tokens > window:
         raise UserError(
             f"model.path={config.name_or_path}: its layers look back {window} tokens alone, which "
-            f"evaluation doesn't follow, and {of} has {tokens}; choose another model or leave long "
-            "rows out"
+            f"is not followed here, and {of} has {tokens}; choose scoring=lm-eval or another "
+            "model, or leave long rows out"
         )
 
 

@@ -14,6 +14,7 @@ from denselora.errors import UserError, first_line
 from denselora.files import PARTIAL, writing
 
 LOCK = ".lock"
+TRIES, WAIT_S = 5, 0.05  # who asks whether it is held holds it for an instant
 
 
 def is_empty(folder: Path) -> bool:
@@ -75,7 +76,7 @@ def take(file: IO, kind: int) -> bool:
 
 
 def _taken(folder: Path, option: str, wait: bool) -> IO:
-    path = folder / LOCK
+    path, tries = folder / LOCK, TRIES
     while True:
         with writing(path):
             file = path.open("a+", encoding="utf-8")
@@ -91,8 +92,9 @@ def _taken(folder: Path, option: str, wait: bool) -> IO:
             file.seek(0)
             holder = file.read() or "another process"
             file.close()
-            if wait:
-                time.sleep(0.05)
+            tries -= 1
+            if wait or tries:
+                time.sleep(WAIT_S)
                 continue
             raise UserError(
                 f"{option}={folder}: {holder} writes to it; wait for its end or choose another "

@@ -7,9 +7,13 @@ from transformers import (
     AutoModelForCausalLM,
     BloomConfig,
     FalconConfig,
+    GPTNeoConfig,
     Lfm2Config,
+    Mamba2Config,
     MistralConfig,
+    MptConfig,
     PreTrainedModel,
+    RwkvConfig,
 )
 
 from denselora.compatibility import check_prompts
@@ -25,8 +29,9 @@ NEXT = 13
 @torch.no_grad()
 def appended(model: PreTrainedModel) -> Tensor:
     context = read_prompts(model, compute_head(model, [5, 6]), PROMPTS)
-    tokens = torch.full((len(PROMPTS), 1), NEXT)
-    return context.append(tokens, torch.ones(len(PROMPTS), 1, 1, dtype=torch.bool), depth=0)[:, 0]
+    tokens = torch.tensor([[14, NEXT]] * len(PROMPTS))  # side by side
+    ancestors = torch.eye(2, dtype=torch.bool).repeat(len(PROMPTS), 1, 1)
+    return context.append(tokens, ancestors, depth=0)[:, 1]
 
 
 @torch.no_grad()
@@ -46,6 +51,24 @@ def test_prompts_are_read_as_the_model_reads_them(name):
     [
         BloomConfig(vocab_size=128, hidden_size=32, n_layer=2, n_head=4),
         FalconConfig(vocab_size=128, hidden_size=32, num_hidden_layers=2, num_attention_heads=4),
+        GPTNeoConfig(
+            vocab_size=128,
+            hidden_size=32,
+            num_layers=2,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1]],
+        ),
+        Mamba2Config(
+            vocab_size=128,
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_heads=8,
+            head_dim=8,
+            state_size=8,
+            n_groups=1,
+        ),
+        MptConfig(vocab_size=128, d_model=32, n_heads=4, n_layers=2),
+        RwkvConfig(vocab_size=128, hidden_size=32, num_hidden_layers=2),
         Lfm2Config(**TINY, layer_types=["conv", "full_attention"]),
     ],
     ids=lambda config: config.model_type,

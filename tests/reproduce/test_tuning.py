@@ -54,6 +54,9 @@ def test_of_grids_of_equal_size_the_lowest_seeds_decides(tmp_path, names):
 
 def test_what_a_choice_says_of_its_grid(tmp_path):
     finish(tmp_path, "a", config(1e-3), 1.2)
+    assert str(best_learning_rate(config(3e-4), tmp_path)).endswith("try lower and higher ones")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/config.yaml").write_text("no run's")
     finish(tmp_path, "b", config(2e-3), 1.1)
     assert str(best_learning_rate(config(3e-4), tmp_path)) == (
         "trainer.learning_rate=0.002: least validation loss of 2 rates, 0.001 to 0.002; it is the "
@@ -81,10 +84,11 @@ def test_a_grid_on_two_bases_of_one_path_decides_nothing(tmp_path):
 def test_a_grid_on_two_contents_of_one_file_decides_nothing(tmp_path):
     for name, rate, file in (("a", 1e-3, None), ("b", 2e-3, "0" * 40), ("c", 3e-3, "1" * 40)):
         made = make_trained(config(rate), validation_loss_nats=1.0, rows_file=file)
+        made = replace(made, run_id=name)
         write_trained(tmp_path / name / "adapter", made)
         if name == "b":
             assert best_learning_rate(config(3e-4), tmp_path).rate == 1e-3  # an older one, unknown
-    with pytest.raises(UserError, match=r"training file changed between"):
+    with pytest.raises(UserError, match=r"training file changed between b and c;"):
         best_learning_rate(config(3e-4), tmp_path)
 
 

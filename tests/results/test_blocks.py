@@ -256,13 +256,13 @@ def test_difference_to_published_sets_like_against_like(other, difference):
 
 @pytest.mark.parametrize(
     ("option", "stands"),
-    [("adapter.r=16", True), ("adapter.activation=relu", False), ("seed=7", True),
+    [("adapter.r=32", True), ("adapter.activation=relu", False), ("seed=7", True),
      ("adapter.target_modules=[q_proj]", False), ("+adapter.peft.bias=all", False)],
 )  # fmt: skip
 def test_an_ablation_is_not_set_against_print(option, stands):
     of_paper = ["model=llama3_8b", "protocol=paper", "data=commonsense_170k"]
     config = OmegaConf.to_container(composed("train", [*of_paper, option]), resolve=True)
-    record = make_record(**REAL, config=config)
+    record = make_record(**REAL, r=config["adapter"]["r"], config=config)
     published = {"commonsense": read_published(PUBLISHED).commonsense}
     ((row,),) = [block.rows for block in build_blocks([record], published)]
     assert (row.to_published is not None) is stands

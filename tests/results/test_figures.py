@@ -56,7 +56,7 @@ def test_parameters_are_set_against_the_tables_averages(published):
         make_record("lora", r=8, correct=0.4),
         make_record(r=16, correct=0.6),
     )
-    (axes,) = draw_frontier(block, PARAMETERS, published).axes
+    (axes,) = draw_frontier(block, published, PARAMETERS).axes
     points = data(axes)
     assert points["LoRA"] == [(40_000, 40)]
     assert points["DenseLoRA"] == [(80_000, 60)]
@@ -65,7 +65,7 @@ def test_parameters_are_set_against_the_tables_averages(published):
 
 def test_a_base_far_below_is_named_and_not_drawn(published):
     records = [make_record("none", correct=0.0), make_record("lora"), make_record(correct=0.6)]
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, PARAMETERS).axes
     assert "Base" not in legend(axes)
     assert "Base: 0.0, below what is drawn" in axes.figure.get_supxlabel()
 
@@ -73,7 +73,7 @@ def test_a_base_far_below_is_named_and_not_drawn(published):
 def test_parameters_show_the_best_setting_of_a_rank_and_the_others_faint(published):
     records = [make_record(correct=0.6), make_record(correct=0.4, modules=["q_proj"])]
     records.append(make_record(correct=0.9, train_rows=500))
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, PARAMETERS).axes
     assert data(axes)["DenseLoRA"] == [(80_000, 60)]
     assert [line.get_ydata()[0] for line in axes.lines if line.get_alpha()] == [40]
 
@@ -84,7 +84,7 @@ def test_parameters_show_the_best_learning_rate_and_no_variant_that_looks_better
         return make_record(correct=correct, config=config, run_id=name)
 
     records = [run("a", 0.5, 1, "type"), run("b", 0.6, 2, "type"), run("c", 0.9, 1, "none")]
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, PARAMETERS).axes
     assert data(axes)["DenseLoRA"] == [(80_000, 60)]
 
 
@@ -92,7 +92,7 @@ def test_parameters_show_the_best_learning_rate_and_no_variant_that_looks_better
 def test_any_method_has_its_faint_points(published, name):
     records = [make_record(correct=0.6), make_record(correct=0.4, modules=["q_proj"])]
     records = [replace(one, method=replace(one.method, name=name)) for one in records]
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, PARAMETERS).axes
     assert [line.get_ydata()[0] for line in axes.lines if line.get_alpha()] == [40]
 
 
@@ -105,7 +105,7 @@ def test_forgetting_may_be_less_than_nothing(published):
         replace(make_record("lora", correct=0.5), neutral_text=text(0.75)),
         make_record(r=8, correct=0.7),
     ]
-    (axes,) = draw_frontier(block_of(*records), FORGETTING, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, FORGETTING).axes
     points = data(axes)
     assert points["DenseLoRA"] == [(0.5, 60)] and points["LoRA"] == [(-0.25, 50)]
     assert points["frontier"][0] == (-0.25, 50)
@@ -157,7 +157,7 @@ def test_what_differs_along_a_curve_is_said(published):
 
 def test_seeds_are_one_point_with_their_spread(published):
     records = [make_record(seed=s, correct=0.4 + s / 10) for s in (0, 1)]
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, published).axes
+    (axes,) = draw_frontier(block_of(*records), published, PARAMETERS).axes
     assert data(axes)["DenseLoRA"] == [(80_000, 45)]
     (bar,) = [one for one in axes.containers if one.get_label() == "DenseLoRA"]
     (segment,) = bar[2][0].get_segments()
@@ -194,7 +194,7 @@ def test_published_points_stand_only_beside_runs_of_their_kind(published):
 
 def test_collapsed_run_is_in_no_chart(published):
     block = block_of(make_record(seed=0), make_record(seed=1, correct=0.1, collapsed="diverged"))
-    assert data(draw_frontier(block, PARAMETERS, published).axes[0])["DenseLoRA"] == [(80_000, 50)]
+    assert data(draw_frontier(block, published, PARAMETERS).axes[0])["DenseLoRA"] == [(80_000, 50)]
 
 
 def save_with_losses(folder, losses, run_id, **keys):

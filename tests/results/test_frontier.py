@@ -31,7 +31,7 @@ def test_the_frontier_is_what_no_cheaper_row_beats():
     assert [(row.method.name, row.method.r) for row in front] == [
         ("lora", 4), ("vera", 8), ("lora", 16)
     ]  # fmt: skip
-    figure = draw_frontier(block, PARAMETERS, read_published(PUBLISHED))
+    figure = draw_frontier(block, read_published(PUBLISHED), PARAMETERS)
     words = " ".join(figure.get_supxlabel().split())
     assert "on the frontier: LoRA r=4, VeRA r=8, LoRA r=16;" in words
 
@@ -42,7 +42,7 @@ def test_labels_of_points_that_lie_close_cover_each_other_nowhere():
         for at, method in enumerate(("lora", "vera", "denselora"))
         for r in (16, 17)
     ]
-    figure = draw_frontier(block_of(*records), PARAMETERS, read_published(PUBLISHED))
+    figure = draw_frontier(block_of(*records), read_published(PUBLISHED), PARAMETERS)
     (axes,) = figure.axes
     labels = [text for text in axes.texts if isinstance(text, Annotation)]
     boxes = [label.get_window_extent() for label in labels]
@@ -52,14 +52,14 @@ def test_labels_of_points_that_lie_close_cover_each_other_nowhere():
 
 def test_the_axis_is_where_the_points_are():
     records = [make_record("lora", r=r, correct=0.8) for r in (4, 8)]
-    (axes,) = draw_frontier(block_of(*records), PARAMETERS, read_published(PUBLISHED)).axes
+    (axes,) = draw_frontier(block_of(*records), read_published(PUBLISHED), PARAMETERS).axes
     low, high = axes.get_ylim()
     assert 60 < low < 80 < high < 95
 
 
 def test_a_block_without_the_figure_is_not_drawn():
     with pytest.raises(NoDataError, match="training memory"):
-        draw_frontier(block_of(make_record("lora")), MEMORY, read_published(PUBLISHED))
+        draw_frontier(block_of(make_record("lora")), read_published(PUBLISHED), MEMORY)
 
 
 def test_a_long_legend_covers_neither_the_note_nor_leaves_the_figure():
@@ -70,7 +70,7 @@ def test_a_long_legend_covers_neither_the_note_nor_leaves_the_figure():
         for name in names
     ]
     with matplotlib.rc_context(STYLE):
-        figure = draw_frontier(block_of(*records), PARAMETERS, read_published(PUBLISHED))
+        figure = draw_frontier(block_of(*records), read_published(PUBLISHED), PARAMETERS)
         figure.canvas.draw()
     legend = figure.axes[0].get_legend().get_window_extent()
     assert not legend.overlaps(figure._supxlabel.get_window_extent())

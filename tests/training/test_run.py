@@ -461,7 +461,7 @@ def test_out_of_memory_in_validation_spreads_its_rows_over_more_passes(
     assert found == pytest.approx(plain[-1]["validation_loss_nats"], abs=1e-6)
     (tmp_path / "run").rename(tmp_path / "one by one")
     most = 0
-    with pytest.raises(UserError, match=r"validation after step 2: out of memory.*resume=true"):
+    with pytest.raises(UserError, match=r"after step 2, .*out of memory.*resume=true"):
         start(*options)
 
 

@@ -64,7 +64,9 @@ CASES = [
                 }
             ),
         )
-        for offered in ("answer1/answer2/", "answer1", "answer1/answer1", "answer1/answer2.")
+        for offered in (
+            *("answer1/answer2/", "answer1", "answer1/answer1", "answer1/answer2.", "yes/no"),
+        )
     ),
     case(
         "evaluate data.path=rows tasks=[ARC-Easy]",

@@ -235,7 +235,7 @@ class DenseLoraLinear(nn.Module, BaseTunerLayer):
     @torch.no_grad()
     def _add_to_base_weight(self, delta: torch.Tensor, check: bool, adapter_name: str) -> None:
         weight = self.get_base_weight()  # dequantised where need be
-        wide = torch.promote_types(weight.dtype, delta.dtype)
+        wide = weight.dtype if weight.dtype == torch.float64 else delta.dtype
         total = (weight.to(wide) + delta.to(weight.device)).to(weight.dtype)
         if check and not torch.isfinite(total).all():
             raise ValueError(f"merging adapter {adapter_name!r} gives weights that are not finite")

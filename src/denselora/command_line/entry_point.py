@@ -111,7 +111,7 @@ def errors_in_one_line():
 def _is_unread(stream: TextIO) -> bool:
     """Whether a stream leads to a process that has ended, as `| head` does."""
     found = select.poll()
-    found.register(stream, 0)
+    found.register(stream, select.POLLOUT)
     return any(state & (select.POLLERR | select.POLLHUP) for _, state in found.poll(0))
 
 

@@ -13,6 +13,7 @@ from denselora.data.rows import FIELDS, read_rows
 from denselora.errors import UserError
 from denselora.evaluation.share import share
 from denselora.tasks import Benchmark, benchmarks
+from denselora.tasks import offered as named_by
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ def _read_test(benchmark: Benchmark, root: Path) -> Dataset:
     for number, (text, gold) in enumerate(
         zip(rows["instruction"], rows["answer"], strict=True), start=1
     ):
-        offered = benchmark.options(text)
-        known = set(benchmark.answers).intersection(offered)
-        if offered and not 1 < len(known) == len(offered):
+        named, offered = named_by(text), benchmark.options(text)
+        known = set(benchmark.answers).intersection(named)
+        if benchmark.answers and named and not 1 < len(known) == len(named):
             raise UserError(
-                f"{file}: row {number} offers {'/'.join(offered)!r}, expected two or more "
+                f"{file}: row {number} offers {'/'.join(named)!r}, expected two or more "
                 f"different ones of {', '.join(benchmark.answers)}; fix it"
             )
         if not benchmark.can_be_gold(gold) or (offered and gold not in offered):

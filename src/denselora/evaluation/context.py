@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PretrainedConfig, PreTrainedModel
 
 from denselora.errors import UserError, first_line
 from denselora.evaluation.packing import Packing, can_pack, last_block_at, packed
@@ -166,25 +166,48 @@ def read_prompts(
     )
 
 
-def check_readable(model: nn.Module, path: str) -> None:
-    """Raise UserError for a kind of model that prompts can't be read with like this: tried on two.
+@torch.no_grad()
+def check_readable(model: PreTrainedModel, path: str) -> None:
+    """Raise UserError for a kind of model that prompts can't be read with like this: tried on two
+    prompts with two tokens after each, side by side, against the model's own reading of the second.
 
     path: as the error names it. Scores that aren't finite are for those to report who ask.
     """
-    head, prompts = [1], [[1, 2], [1, 2, 3]]
+    head, prompts, after = [1], [[1, 2], [1, 2, 3]], [1, 2]
+    why = _counts_columns(model.config)
     try:
         context = read_prompts(model, compute_head(model, head), prompts)
-        ids = torch.ones(len(prompts), 1, dtype=torch.long, device=model.device)
-        context.append(ids, torch.ones_like(ids, dtype=torch.bool)[:, None], depth=0)
+        ids = torch.tensor([after] * len(prompts), device=model.device)
+        ancestors = torch.eye(2, dtype=torch.bool, device=model.device).repeat(len(prompts), 1, 1)
+        found = context.append(ids, ancestors, depth=0)[:, -1]
+        own = [
+            model(torch.tensor([[*ids, after[-1]]], device=model.device)).logits[0, -1].float()
+            for ids in prompts
+        ]
+        expected = torch.stack(own)
+        off = float((found - expected).norm() / expected.norm())
+        if off > (1e-3 if model.dtype == torch.float32 else 0.3):
+            why = f"its scores are off by {off:.1%}"
     except UserError:
         return
     except Exception as error:  # each kind fails in its own way
         if is_out_of_memory(error):
             raise
+        why = first_line(error)
+    if why:
         raise UserError(
             f"model.path={path}: {type(model).__name__} isn't built in a way that prompts can be "
-            f"read with here ({first_line(error)}); choose scoring=lm-eval or another model"
-        ) from None
+            f"read with here ({why}); choose scoring=lm-eval or another model"
+        )
+
+
+def _counts_columns(config: PretrainedConfig) -> str | None:
+    """Why a model attends by how many columns lie between two tokens, of whichever branch, and not
+    by their positions: too little to see on short prompts in half precision."""
+    if config.model_type == "gpt_neo":
+        return "its attention has a window of columns"
+    parts = (config, getattr(config, "attn_config", None))
+    return "ALiBi" if any(getattr(part, "alibi", False) for part in parts) else None
 
 
 def _causal(packing: Packing, start: int) -> Tensor:

@@ -32,7 +32,9 @@ class TaskNames(Kind):
 
 
 Tasks = Annotated[list[str] | str, TaskNames()]
-ScoringName = Literal["generate", "choice", "lm-eval", "texts"]
+# of these a whole suite can be asked
+SuiteScoring = Literal["generate", "choice", "lm-eval"]
+ScoringName = Literal[SuiteScoring, "texts"]
 
 
 @options

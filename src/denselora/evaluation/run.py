@@ -95,7 +95,8 @@ def _evaluate(
     tokenizer = checked_tokenizer(path)
     prompts = (protocol.evaluation_prompt(row) for test in tests for row in test.rows)
     base_config = read_config(path)
-    check_prompts(base_config, tokenizer, prompts, protocol.decoding.max_new_tokens)
+    room = protocol.decoding.max_new_tokens
+    check_prompts(base_config, tokenizer, prompts, room, kind.windows)
     for subject in subjects:
         if subject.adapter:
             check_bits(subject.adapter, config["quantization"], process.device)

@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from denselora.command_line.overrides import option_name, readable
 from denselora.errors import UserError
 from denselora.reproduce.options import Reproduce
@@ -21,7 +23,7 @@ def demo(options: Sequence[str]) -> None:
     options: further ones of reproduce.py. What is done is skipped, what was stopped goes on. Raises
     UserError for a step that failed.
     """
-    readable(options, Reproduce, several=True)  # before the work begins
+    options = readable(options, Reproduce, several=True)  # before the work begins
     for name in map(option_name, options):
         if name in ("runs_dir", "results_dir"):
             raise UserError(f"{name}: the demo has a folder of its own in runs/; leave it out")
@@ -29,18 +31,17 @@ def demo(options: Sequence[str]) -> None:
     runs = f"{RUNS}-{sha256(' '.join(options).encode()).hexdigest()[:8]}" if options else RUNS
     results = f"{runs}/results"
     of_base = [each for each in options if option_name(each).partition(".")[0] in BASE]
-    of_base += [
-        each.replace("evaluation.", "", 1)
-        for each in options
-        if option_name(each) == "evaluation.limit"
-    ]
+    of_base += [each for each in options if option_name(each) == "evaluation.limit"]
+    for each in OverridesParser.create().parse_overrides(of_base):
+        if each.is_sweep_override():
+            raise UserError(f"{each.input_line}: the demo takes one value")
     run_script(
         "evaluate.py",
         *MINI,
         "scoring=choice",
         f"output_dir={runs}/base",
         f"record_dir={results}/runs",
-        *of_base,
+        *(each.replace("evaluation.", "", 1) for each in of_base),
     )
     run_script(
         "reproduce.py",

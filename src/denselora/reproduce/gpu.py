@@ -24,10 +24,7 @@ def one_gpu() -> Iterator[dict[str, str]]:
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     visible = [name.strip() for name in named.split(",") if name.strip()]
     visible = visible or [str(n) for n in range(torch.cuda.device_count())]
-    files = [
-        (Path(tempfile.gettempdir()) / f"denselora-{os.getuid()}-gpu-{name}.lock").open("w")
-        for name in visible
-    ]
+    files = [_lock_file(name).open("w") for name in visible]
     try:
         if len(files) < 2:
             for file in files:
@@ -42,3 +39,9 @@ def one_gpu() -> Iterator[dict[str, str]]:
     finally:
         for file in files:
             file.close()
+
+
+def _lock_file(name: str) -> Path:
+    """name: a GPU's number or id; those of MIG may have slashes."""
+    name = name.replace("/", "-")
+    return Path(tempfile.gettempdir()) / f"denselora-{os.getuid()}-gpu-{name}.lock"

@@ -1,6 +1,6 @@
 """The options of scripts/reproduce.py and scripts/reproduce_paper.py."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import model_validator
 
@@ -16,6 +16,7 @@ from denselora.command_line.fields import (
     options,
 )
 from denselora.errors import UserError
+from denselora.evaluation.options import SuiteScoring
 from denselora.training.options import Train
 
 # more than there are runs
@@ -27,8 +28,7 @@ class Evaluation:
     """Those of evaluate.py that are passed on to it."""
 
     limit: Count | None
-    # texts can't be asked of all benchmarks of a suite
-    scoring: Literal["generate", "choice", "lm-eval"]
+    scoring: SuiteScoring
     batch_tokens: Count
     neutral_text: FilePath | None
 

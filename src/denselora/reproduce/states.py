@@ -19,13 +19,10 @@ from pydantic import dataclasses as checked
 
 from denselora.errors import UserError, first_fault
 from denselora.files import writing
-from denselora.lock import is_locked, take
+from denselora.lock import TRIES, WAIT_S, is_locked, take
 from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
-
-# who looks how far a run is holds its lock for an instant
-TRIES, WAIT_S = 10, 0.05
 
 STATES = ("done", "trained", "running", "stopped", "failed", "diverged", "missing")
 

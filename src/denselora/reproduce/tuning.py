@@ -8,7 +8,7 @@ from typing import Any
 from denselora.errors import UserError
 from denselora.identity import SEEDS, dotted, same_but_for
 from denselora.models import same_base
-from denselora.training.run_folder import RunFolder
+from denselora.training.run_folder import RunFolder, Trained
 
 FREE = ("trainer.learning_rate", *SEEDS)
 
@@ -25,9 +25,13 @@ class Choice:
     def __str__(self) -> str:
         words = f"trainer.learning_rate={self.rate}: least validation loss of {len(self.tried)} "
         words += "rate" if len(self.tried) == 1 else f"rates, {self.tried[0]} to {self.tried[-1]}"
-        ends = {self.tried[0]: "lower", self.tried[-1]: "higher"}
-        if self.rate in ends:
-            words += f"; it is the last on its side, so try {ends[self.rate]} ones"
+        beyond = [
+            side
+            for side, end in (("lower", self.tried[0]), ("higher", self.tried[-1]))
+            if self.rate == end
+        ]
+        if beyond:
+            words += f"; it is the last on its side, so try {' and '.join(beyond)} ones"
         if self.unfinished:
             words += f"; not finished: {', '.join(self.unfinished)}"
         return words
@@ -42,10 +46,15 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
     is none, or if two of them were trained on other weights, or rows, of the same path.
     """
     grids, tried, unfinished = defaultdict(dict), defaultdict(set), defaultdict(list)
-    first, files = None, set()
+    first, files = None, {}
     for run in map(RunFolder, sorted(path for path in runs.glob("*") if path.is_dir())):
-        found = run.trained()
-        had = found.config if found else run.config()
+        try:
+            found = run.trained()
+            had = found.config if found else run.config()
+        except UserError:
+            if run.finished:
+                raise
+            continue  # nothing to choose from, whatever it is
         if had is None or not same_but_for(had, config, FREE):
             continue
         seeds = tuple(had.get(seed) for seed in SEEDS)
@@ -60,14 +69,12 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
         if loss is None or found.training.collapsed:
             continue
         first = first or found
-        changed = f"changed between {first.run_id} and {found.run_id}; delete the runs on the old"
         if not same_base(first.base, found.base):
-            raise UserError(
-                f"tuned=true: the weights of model={had['model']['name']} {changed} ones"
-            )
-        files.add(found.training.rows_file)
-        if len(files - {None}) > 1:
-            raise UserError(f"tuned=true: the rows of the training file {changed} ones")
+            raise _changed(f"the weights of model={had['model']['name']}", first, found)
+        if found.training.rows_file:
+            files.setdefault(found.training.rows_file, found)
+            if len(files) > 1:
+                raise _changed("the training file", *files.values())
         grids[seeds][rate] = loss
     if not grids:
         raise UserError(
@@ -79,3 +86,10 @@ def best_learning_rate(config: dict[str, Any], runs: Path) -> Choice:
     grid = grids[seeds]
     rate = min(sorted(grid), key=grid.get)
     return Choice(rate, tuple(sorted(tried[seeds])), tuple(unfinished[seeds]))
+
+
+def _changed(what: str, one: Trained, other: Trained) -> UserError:
+    return UserError(
+        f"tuned=true: {what} changed between {one.run_id} and {other.run_id}; delete the runs on "
+        "the old one"
+    )

@@ -41,11 +41,18 @@ STYLE = {
     "text.parse_math": False,  # a label's $ is a dollar
 }
 
-# what a figure's name begins with
-KINDS = (
-    *("parameters-", "memory-", "time-", "forgetting-"),
-    *("rank-", "low-resource-", "granularity-", "training-", "change-"),
-)
+# what a figure's name begins with -> what draws it for a block
+DRAWN = {
+    "parameters": partial(draw_frontier, cost=PARAMETERS),
+    "memory": partial(draw_frontier, cost=MEMORY),
+    "time": partial(draw_frontier, cost=TIME),
+    "forgetting": partial(draw_frontier, cost=FORGETTING),
+    "rank": draw_rank,
+    "low-resource": draw_low_resource,
+    "granularity": draw_granularity,
+    "training": draw_training,
+}
+CHANGE = "change"  # of a run
 
 DPI = 160
 COLOURS = 256  # of a PNG: more than a chart has, and all of a colour map
@@ -79,7 +86,7 @@ def write_figures(
             write_bytes(png, _png(figure))
             written += [pdf, png]
     for path in {*folder.glob("*.pdf"), *folder.glob("*.png")} - {*written}:
-        if path.name.startswith(KINDS):  # else somebody has put it there
+        if path.name.startswith(tuple(f"{kind}-" for kind in (*DRAWN, CHANGE))):
             path.unlink()  # of records that are gone
     return written, left_out
 
@@ -108,16 +115,10 @@ def _figures(blocks: Sequence[Block]) -> Iterator[tuple[str, Callable[[Published
         names[name] += 1
         if names[name] > 1:  # a protocol's other version, say
             name += f"-{names[name]}"
-        yield f"parameters-{name}", partial(draw_frontier, block, PARAMETERS)
-        yield f"memory-{name}", partial(draw_frontier, block, MEMORY)
-        yield f"time-{name}", partial(draw_frontier, block, TIME)
-        yield f"forgetting-{name}", partial(draw_frontier, block, FORGETTING)
-        yield f"rank-{name}", partial(draw_rank, block)
-        yield f"low-resource-{name}", partial(draw_low_resource, block)
-        yield f"granularity-{name}", partial(draw_granularity, block)
-        yield f"training-{name}", partial(draw_training, block)
+        for kind, draw in DRAWN.items():
+            yield f"{kind}-{name}", partial(draw, block)
         for row in best_of_each_method(block, "change_file"):
-            yield f"change-{row.records[0].run_id}", partial(draw_change, block, row)
+            yield f"{CHANGE}-{row.records[0].run_id}", partial(draw_change, block, row)
 
 
 def _name(block: Block) -> str:

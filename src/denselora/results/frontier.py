@@ -80,7 +80,7 @@ FORGETTING = Cost(
 )  # fmt: skip
 
 
-def draw_frontier(block: Block, cost: Cost, _published: Published) -> Figure:
+def draw_frontier(block: Block, _published: Published, cost: Cost) -> Figure:
     """Average accuracy against a cost, a point for each method and rank.
 
     Of several learning rates it is the best one among those with most seeds; other settings are

@@ -35,13 +35,9 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
         raise UserError(f"{adapter}: not the adapter of {record.file}; give the folder of that one")
     config, weights = files
     peft_config = read_json(config, "get the folder whole again")
-    training, origin = record.training, record.origin
+    training = record.training
     try:
-        device = origin.device.name
-        if not record.trained_on:  # an older one doesn't say where
-            device = read_json(adapter / "training.json", "get the folder whole again")["device"][
-                "name"
-            ]
+        device, packages = _trained_on(record, adapter)
         train_config = _train_config(record, device)
     except (KeyError, TypeError) as error:
         raise UserError(
@@ -72,11 +68,20 @@ def comparison_result(record: Record, adapter: Path) -> dict[str, Any]:
         "meta_info": {
             "model_info": {"sha": None, "created_at": None},
             "dataset_info": {record.data.name: {"sha": None, "created_at": None}},
-            "package_info": {f"{k}-version": v for k, v in origin.packages.items()},
-            "system_info": {"accelerator": origin.device.name},
+            "package_info": {f"{k}-version": v for k, v in packages.items()},
+            "system_info": {"accelerator": device},
             "pytorch_info": None,
         },
     }
+
+
+def _trained_on(record: Record, adapter: Path) -> tuple[str, dict[str, str]]:
+    """The machine and the packages of the training."""
+    if record.trained_on:
+        return record.trained_on.device.name, record.trained_on.packages
+    # an older record doesn't say
+    trained = read_json(adapter / "training.json", "get the folder whole again")
+    return trained["device"]["name"], trained["packages"]
 
 
 def _train_config(record: Record, device: str) -> dict[str, Any]:

@@ -113,7 +113,8 @@ def keep_rows_apart(model: PreTrainedModel) -> bool:
         return False
     model.set_attn_implementation("varlen")
     try:
-        with torch.random.fork_rng():
+        device = model.device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             _last_logits(model.train(), [TRIED[0]])  # with what training alone asks for
         apart = _keeps_rows_apart(model.eval())
     except NotImplementedError:

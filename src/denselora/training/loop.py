@@ -137,7 +137,7 @@ class Loop:
                 raise
             if len(batch.lengths) == 1 or accelerator.num_processes > 1:
                 raise UserError(
-                    f"validation after step {self.state.progress.step}: out of memory with "
+                    f"after step {self.state.progress.step}, without gradients: out of memory with "
                     f"{batch.tokens} tokens in a forward pass; free some, and {RESUME}"
                 ) from None
         torch.cuda.empty_cache()

@@ -26,6 +26,7 @@ class Harness(Scoring):
     """
 
     name = "lm-eval"
+    windows = True
 
     @classmethod
     def lacks(cls) -> str | None:

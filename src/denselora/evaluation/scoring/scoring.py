@@ -24,10 +24,12 @@ Prediction = dict[str, Any]
 class Scoring(ABC):
     """How the rows of one benchmark are answered by one respondent.
 
-    name: as the option `scoring` and records have it.
+    name: as the option `scoring` and records have it. windows: whether it follows the model's own
+    attention, however far it looks back.
     """
 
     name: ClassVar[str]
+    windows: ClassVar[bool] = False
     respondent: Respondent
     benchmark: Benchmark
 
