@@ -1,11 +1,11 @@
 """The processes of one launch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 from denselora.errors import UserError
 
@@ -21,6 +21,18 @@ def on_main_process(act: Callable[[], None]) -> None:
     (message,) = broadcast_object_list(errors)
     if message is not None:
         raise UserError(message)
+
+
+def check_alike(found: dict[str, Hashable], then: str) -> None:
+    """Raise UserError, on all processes, unless they all found the same. then: what to do."""
+    first, *others = gather_object([found])
+    for other in others:
+        for what, value in first.items():
+            if other[what] != value:
+                raise UserError(
+                    f"the processes of this launch differ in {what} ({value} and {other[what]}); "
+                    f"{then}"
+                )
 
 
 @contextmanager

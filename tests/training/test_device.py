@@ -9,6 +9,7 @@ from denselora.errors import UserError
 from denselora.training import device
 from denselora.training.device import FOREIGN, check_environment, start_accelerator
 from denselora.training.job import Job
+from denselora.training.plan import empty_model
 from denselora.training.run import train
 from tests.training.inputs import train_config
 
@@ -60,6 +61,33 @@ def test_the_precision_is_the_configs_whatever_the_environment_says(inputs, tmp_
         results.append((train(config) / "adapter_model.safetensors").read_bytes())
         monkeypatch.undo()
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["trainer.optimizer=adamw_8bit"], "trainer.optimizer=adamw_8bit has no sharded states"),
+        (["quantization=int8"], "quantization=int8 has weights that can't be sharded"),
+        (
+            ["adapter=unilora", "adapter.theta_d_length=99"],
+            "adapter=unilora shares trained weights among blocks",
+        ),
+        (["adapter=lily", "adapter.r=2"], "adapter=lily shares trained weights among blocks"),
+        ([], None),
+        (["adapter=lora", "adapter.r=2"], None),
+        (["adapter=full"], None),
+    ],
+)
+def test_what_fsdp2_cannot_shard_is_refused_before_the_work(inputs, tmp_path, options, said):
+    job = Job.from_config(train_config(inputs, f"output_dir={tmp_path}", *options))
+    model = empty_model(job, steps=4)
+    device.check_sharding(SimpleNamespace(is_fsdp2=False), model, job)
+    sharding = SimpleNamespace(is_fsdp2=True)
+    if said is None:
+        device.check_sharding(sharding, model, job)
+        return
+    with pytest.raises(UserError, match=said):
+        device.check_sharding(sharding, model, job)
 
 
 def test_sharded_weights_are_computed_in_as_autocast_says_and_not_rounded_by_fsdp(

@@ -5,14 +5,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
+from peft import PeftModel, get_peft_model
 from torch.torch_version import TorchVersion
+from transformers import AutoModelForCausalLM, Gemma3nTextConfig, MixtralConfig
 
 from denselora.adapter import use_fused
 from denselora.errors import UserError
 from denselora.training.attention import Rows as Layout
-from denselora.training.attention import arguments
+from denselora.training.attention import arguments, keep_rows_apart
 from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.loss import frozen_head, weighted_loss
+from tests.tiny import TINY, denselora_config
 from tests.training.global_batch import (
     backward,
     global_batch,
@@ -63,6 +66,40 @@ def test_gradients_are_those_of_passes_that_are_not_recorded(unrecorded):
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
     # sixteen rows take several passes, of fewer sizes
     assert 1 <= len(blocks._graphs) <= 8
+
+
+def of_another_kind(config) -> PeftModel:
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_config(config)
+    for weight in base.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    assert keep_rows_apart(base)
+    return get_peft_model(base, denselora_config(target_modules=["q_proj"], init_weights=False))
+
+
+def test_a_mixture_of_experts_gives_the_same(unrecorded):
+    config = MixtralConfig(**TINY, num_local_experts=4, num_experts_per_tok=2)
+    passes = global_batch("micro_batch_mean").at(0, 60).passes
+    losses = []
+    for recorded in (False, True):
+        model = of_another_kind(config).train()
+        blocks = GraphedBlocks(model, 60, 16, 40, must=True) if recorded else None
+        losses.append(backward(model, passes, frozen_head(model), blocks))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_model_that_reads_more_than_embeddings_is_not_recorded(unrecorded):
+    config = Gemma3nTextConfig(
+        vocab_size=128, hidden_size=32, vocab_size_per_layer_input=128, intermediate_size=48,
+        hidden_size_per_layer_input=8, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, num_kv_shared_layers=0, sliding_window=8,
+        layer_types=["sliding_attention", "full_attention"], laurel_rank=4, altup_num_inputs=2,
+        activation_sparsity_pattern=[0.0] * 2,
+    )  # fmt: skip
+    model = of_another_kind(config).train()
+    blocks = GraphedBlocks(model, 60, 16, 40, must=True)
+    with pytest.raises(UserError, match="differs when its tokens come as embeddings"):
+        backward(model, global_batch("micro_batch_mean").at(0, 60).passes, None, blocks)
 
 
 def test_every_pass_has_one_of_eight_sizes_and_as_many_rows(unrecorded):

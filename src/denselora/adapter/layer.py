@@ -188,7 +188,7 @@ class DenseLoraLinear(nn.Module, BaseTunerLayer):
             E, M, D = (matrix.weight.to(x.device) for matrix in self.matrices(name))
             activations, dropouts = self.activations[name], self.dropouts[name]
             branch = (E, M, D, self.scaling[name], activations, dropouts)
-            if is_chosen(x, E, activations, dropouts, denselora_delta):
+            if is_chosen(y, x, E, activations, dropouts, denselora_delta):
                 y = add_branch(y, x, *branch, self.training)
                 continue
             # Autocast chooses the dtype of each product itself.

@@ -131,7 +131,8 @@ def _evaluate(
                 failures.append(str(error))
                 continue
             except Exception as error:
-                if not is_out_of_memory(error):
+                # the other processes would wait for this one, or be paired with its next subject
+                if not is_out_of_memory(error) or process.num_processes > 1:
                     raise
                 failures.append(f"{subject.run}: out of memory ({first_line(error)})")
                 continue

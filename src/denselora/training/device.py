@@ -1,10 +1,13 @@
 """The processes of a run, the device of each, and the precision it computes in."""
 
 import os
+import re
+from collections import Counter
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import parse_flag_from_env
+from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
 
 from denselora.errors import UserError, first_line
@@ -82,3 +85,24 @@ def start_accelerator(job: Job) -> tuple[Accelerator, torch.dtype]:
         # autocast does here what it does on one GPU
         accelerator.state.fsdp_plugin.mixed_precision_policy = MixedPrecisionPolicy()
     return accelerator, torch.float32 if job.config["adapter"]["name"] == "full" else dtype
+
+
+def check_sharding(accelerator: Accelerator, model: nn.Module, job: Job) -> None:
+    """Raise UserError for what FSDP2 can't shard, if it is to. model: of the run, on any device."""
+    if not accelerator.is_fsdp2:
+        return
+    optimizer, quantization = job.settings.optimizer, job.config["quantization"]
+    places = Counter(
+        id(parameter)
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if parameter.requires_grad and re.search(r"\.\d+\.", name)
+    )
+    if optimizer.endswith("_8bit"):
+        what = f"trainer.optimizer={optimizer} has no sharded states"
+    elif quantization == "int8":
+        what = "quantization=int8 has weights that can't be sharded"
+    elif places and max(places.values()) > 1:
+        what = f"adapter={job.adapter.name} shares trained weights among blocks"
+    else:
+        return
+    raise UserError(f"{what}; use LAUNCH=ddp or one process")

@@ -19,7 +19,7 @@ from denselora.errors import UserError
 from denselora.lock import locked
 from denselora.methods import attach, describe
 from denselora.models import check_access, count_parameters, fingerprint, load_base, load_tokenizer
-from denselora.processes import ending_together, on_main_process
+from denselora.processes import check_alike, ending_together, on_main_process
 from denselora.results.record import Method, part
 from denselora.threads import use_threads
 from denselora.training.adalora import RankBudget
@@ -27,7 +27,7 @@ from denselora.training.attention import keep_rows_apart
 from denselora.training.batches import Batches, validation_batches
 from denselora.training.checkpoint import Checkpoints, copy_weights
 from denselora.training.compiled import CompiledBlocks, check_compiler
-from denselora.training.device import computed_in, start_accelerator
+from denselora.training.device import check_sharding, computed_in, start_accelerator
 from denselora.training.graphs import GraphedBlocks, against_graphs
 from denselora.training.health import Diverged
 from denselora.training.inputs import check_inputs
@@ -91,6 +91,7 @@ def train(cfg: DictConfig) -> Path | None:
         with accelerator.main_process_first():
             plan = Plan.of(job, raw, tokenizer, accelerator.num_processes)
         empty = plan.checked_model(tokenizer, accelerator.device)
+        check_sharding(accelerator, empty, job)
         if dry_run:
             if accelerator.is_main_process:
                 print_dry_run(plan, empty, dtype, computed_in(accelerator))
@@ -154,6 +155,14 @@ def _fine_tune(
     # 5. Where the run goes on; the folder, with the resolved config in it before step one.
     checkpoints = Checkpoints(folder.checkpoints, settings.keep_checkpoints)
     resumed, saved = checkpoints.newest_whole(accelerator.print)
+    check_alike(
+        {
+            "the checkpoint to go on from": resumed and resumed.name,
+            "precision": str(dtype),
+            "whether rows share a pass": apart,
+        },
+        f"give them like cards, wait until each machine sees {folder.path} as it is, and {RESUME}",
+    )
     inputs = {
         "rows": plan.digest,
         "base": base_fingerprint,

@@ -161,11 +161,25 @@ def test_the_proof_is_made_once_for_each_dtype_and_pair_of_activations(monkeypat
         for overrides in ({}, {"r": 8}, {"activation": "silu"}):
             run(adapted_llama(**overrides))
         run(adapted_llama().to(torch.bfloat16))
-    assert [(args[1], args[4]) for args in made] == [
+    assert [(args[1][0], args[3]) for args in made] == [
         (torch.float32, ("gelu", "gelu")),
         (torch.float32, ("silu", "silu")),
         (torch.bfloat16, ("gelu", "gelu")),
     ]
+
+
+def test_what_is_proved_has_the_types_that_run(monkeypatch):
+    """A layer norm gives fp32 under autocast on a GPU, its linear layers half precision."""
+    made = []
+    monkeypatch.setattr(choice, "_difference", lambda *args: made.append(args[1]) or "")
+    q_proj = adapted_llama().base_model.model.model.layers[0].self_attn.q_proj
+    with torch.autocast("cpu", torch.bfloat16):
+        q_proj(torch.randn(3, 32))
+    assert made == [(torch.bfloat16, torch.float32, torch.float32)]
+    monkeypatch.undo()
+    kinds = (torch.bfloat16, torch.float32, torch.float32)
+    arguments = ("cpu", kinds, 8, ("gelu", "gelu"), (0.1,) * 3)
+    assert choice._difference(*arguments, layer.denselora_delta) == ""
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
@@ -179,7 +193,8 @@ def test_the_first_use_may_be_without_gradients(calls, context):
 @pytest.mark.parametrize("r", [1, 16, 256])
 def test_the_operator_is_proved_on_this_machine(dtype, r):
     for after in layer.ACTIVATIONS:
-        arguments = ("cpu", dtype, torch.float32, r, (after, after), (0.05,) * 3)
+        kinds = (dtype, dtype, torch.float32)
+        arguments = ("cpu", kinds, r, (after, after), (0.05,) * 3)
         assert choice._difference(*arguments, layer.denselora_delta) == ""
 
 

@@ -61,8 +61,10 @@ class use_fused:
         _mode = self._before
 
 
-def is_chosen(x: Tensor, E: Tensor, activations: tuple[str, str], dropouts, plain: Plain) -> bool:
-    """Whether a layer with input x and encoder E [r, in] uses the operator.
+def is_chosen(
+    y: Tensor, x: Tensor, E: Tensor, activations: tuple[str, str], dropouts, plain: Plain
+) -> bool:
+    """Whether a layer with output y, input x and encoder E [r, in] uses the operator.
 
     plain: `denselora_delta`. Raises RuntimeError under "always" where it can't be used or is wrong.
     """
@@ -78,25 +80,27 @@ def is_chosen(x: Tensor, E: Tensor, activations: tuple[str, str], dropouts, plai
         return False
     if x.is_meta:
         return True
-    wrong = _prove(str(x.device), x.dtype, E.dtype, r, activations, dropouts, plain)
+    # under autocast x may be wider than y, after which the products are chosen
+    kinds = (y.dtype, x.dtype, E.dtype)
+    wrong = _prove(str(x.device), kinds, r, activations, dropouts, plain)
     if wrong and _mode == "always":
         raise RuntimeError(f'use_fused("always"): {wrong}')
     return not wrong
 
 
 @torch.compiler.assume_constant_result
-def _prove(device, dtype, weights, r, activations, dropouts, plain) -> str:
+def _prove(device, kinds, r, activations, dropouts, plain) -> str:
     """What is wrong with the operator here, or nothing; a warning the first time."""
     rank = max(16, 2 ** math.ceil(math.log2(r))) if device != "cpu" else 0
-    key = (device, dtype, weights, rank, activations, operator.is_tf32_allowed(), plain)
+    key = (device, kinds, rank, activations, operator.is_tf32_allowed(), plain)
     if key not in _found:
         try:
-            _found[key] = _difference(device, dtype, weights, r, activations, dropouts, plain)
+            _found[key] = _difference(device, kinds, r, activations, dropouts, plain)
         except Exception as error:  # whatever it is, the plain version still works
             _found[key] = f"{type(error).__name__}: {str(error).strip() or 'no message'}"
         if _found[key]:
             _found[key] = (
-                f"DenseLoRA's fused operator fails on {device} ({dtype}, r={r}, "
+                f"DenseLoRA's fused operator fails on {device} ({kinds[0]}, r={r}, "
                 f"{' and '.join(activations)}): {_found[key]}"
             )
             warnings.warn(f"{_found[key]}. Using the plain version, which is slower", stacklevel=3)
@@ -104,9 +108,10 @@ def _prove(device, dtype, weights, r, activations, dropouts, plain) -> str:
 
 
 @torch.inference_mode(False)
-def _difference(device, dtype, weights, r, activations, dropouts, plain) -> str:
+def _difference(device, kinds, r, activations, dropouts, plain) -> str:
     """The first tensor that differs by more than rounding, in words, or nothing."""
-    given = operands(r, dtype, weights, device)
+    dtype, of_x, weights = kinds
+    given = operands(r, dtype, weights, device, of_x=of_x)
     for seed in (None, torch.tensor(2**62 + 2**31 + 5, device=device)):
         # in a checkpointed block its own tensors are saved as anywhere, not to be computed again
         with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept):
@@ -175,10 +180,11 @@ def operands(
     device: torch.device | str,
     tokens: int = TOKENS,
     features: tuple[int, int] = (IN, OUT),
+    of_x: torch.dtype | None = None,
 ) -> list[Tensor]:
     """Random y [tokens, out], x [tokens, in], E, M, D and the gradient of the sum.
 
-    Drawn on the CPU: the same everywhere.
+    Drawn on the CPU: the same everywhere. of_x: x's dtype, where it isn't y's.
     """
     generator, (in_, out) = torch.Generator().manual_seed(0), features
 
@@ -187,7 +193,7 @@ def operands(
 
     return [
         draw(tokens, out),
-        draw(tokens, in_),
+        draw(tokens, in_, dtype=of_x or dtype),
         draw(r, in_, scale=in_**-0.5, dtype=weights),
         draw(r, r, scale=r**-0.5, dtype=weights),
         draw(out, r, scale=r**-0.5, dtype=weights),
