@@ -180,13 +180,12 @@ def check_readable(model: PreTrainedModel, path: str) -> None:
         ids = torch.tensor([after] * len(prompts), device=model.device)
         ancestors = torch.eye(2, dtype=torch.bool, device=model.device).repeat(len(prompts), 1, 1)
         found = context.append(ids, ancestors, depth=0)[:, -1]
-        own = [
-            model(torch.tensor([[*ids, after[-1]]], device=model.device)).logits[0, -1].float()
-            for ids in prompts
-        ]
-        expected = torch.stack(own)
+        own = [torch.tensor([[*prompt, after[-1]]], device=model.device) for prompt in prompts]
+        expected = torch.stack([model(each).logits[0, -1].float() for each in own])
         off = float((found - expected).norm() / expected.norm())
-        if off > (1e-3 if model.dtype == torch.float32 else 0.3):
+        # quantised layers round each batch by itself, and in half precision an expert may change
+        is_exact = model.dtype == torch.float32 and not hasattr(model.config, "quantization_config")
+        if off > (5e-3 if is_exact else 0.3):
             why = f"its scores are off by {off:.1%}"
     except UserError:
         return
