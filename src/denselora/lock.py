@@ -14,7 +14,7 @@ from denselora.errors import UserError, first_line
 from denselora.files import PARTIAL, writing
 
 LOCK = ".lock"
-TRIES, WAIT_S = 5, 0.05  # who asks whether it is held holds it for an instant
+TRIES, WAIT_S = 10, 0.05  # who asks whether it is held holds it for an instant
 
 
 def is_empty(folder: Path) -> bool:
@@ -63,25 +63,29 @@ def is_locked(folder: Path) -> bool:
         return False
 
 
-def take(file: IO, kind: int) -> bool:
+def take(file: IO, kind: int, tries: int = 1) -> bool:
     """Take the kernel's lock on an open file, without waiting; whether no other process has it.
 
-    kind: fcntl.LOCK_EX or LOCK_SH. Raises OSError if the file system has no locks.
+    kind: fcntl.LOCK_EX or LOCK_SH. tries: `TRIES` if it may only be asked for. Raises OSError if
+    the file system has no locks.
     """
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    for number in range(tries):
+        time.sleep(WAIT_S if number else 0)
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        return True
+    return False
 
 
 def _taken(folder: Path, option: str, wait: bool) -> IO:
-    path, tries = folder / LOCK, TRIES
+    path = folder / LOCK
     while True:
         with writing(path):
             file = path.open("a+", encoding="utf-8")
         try:
-            free = take(file, fcntl.LOCK_EX)
+            free = take(file, fcntl.LOCK_EX, TRIES)
         except OSError as error:
             file.close()
             raise UserError(
@@ -92,9 +96,7 @@ def _taken(folder: Path, option: str, wait: bool) -> IO:
             file.seek(0)
             holder = file.read() or "another process"
             file.close()
-            tries -= 1
-            if wait or tries:
-                time.sleep(WAIT_S)
+            if wait:
                 continue
             raise UserError(
                 f"{option}={folder}: {holder} writes to it; wait for its end or choose another "

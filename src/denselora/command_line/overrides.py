@@ -42,6 +42,13 @@ def readable(arguments: Sequence[str], options: type, several: bool) -> list[str
     return [_readable(argument, options, several) for argument in arguments]
 
 
+def check_one_value(overrides: Sequence[str], taker: str) -> None:
+    """Raise UserError for an option of several values, of which `taker`, as it says, takes one."""
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        if override.is_sweep_override():
+            raise UserError(f"{override.input_line}: {taker} takes one value; run it for each")
+
+
 def explained(error: HydraException) -> str:
     """A line that says what is wrong in a command line that Hydra refuses."""
     if isinstance(error, OverrideParseException):

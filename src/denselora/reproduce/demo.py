@@ -4,9 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from hashlib import sha256
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-
-from denselora.command_line.overrides import option_name, readable
+from denselora.command_line.overrides import check_one_value, option_name, readable
 from denselora.errors import UserError
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.script import run_script
@@ -32,9 +30,7 @@ def demo(options: Sequence[str]) -> None:
     results = f"{runs}/results"
     of_base = [each for each in options if option_name(each).partition(".")[0] in BASE]
     of_base += [each for each in options if option_name(each) == "evaluation.limit"]
-    for each in OverridesParser.create().parse_overrides(of_base):
-        if each.is_sweep_override():
-            raise UserError(f"{each.input_line}: the demo takes one value")
+    check_one_value(of_base, "the demo")
     run_script(
         "evaluate.py",
         *MINI,

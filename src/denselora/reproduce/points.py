@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 
 from denselora.command_line.configs import CONFIGS
 from denselora.command_line.options import accepted
+from denselora.command_line.overrides import check_one_value
 from denselora.errors import UserError
 from denselora.reproduce.options import Reproduce
 from denselora.reproduce.point import Point
@@ -56,9 +57,7 @@ def check_sweeps(overrides: Sequence[str], tuned: bool) -> None:
 def check_search(name: str, overrides: Sequence[str], trainer: DictConfig, tuned: bool) -> None:
     """Raise UserError for what a sweeper that makes up its values, from the losses of those before,
     has no use for. name: the sweeper's."""
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        if override.is_sweep_override():
-            raise UserError(f"{override.input_line}: {name} takes one value; run it for each")
+    check_one_value(overrides, name)
     if tuned:
         raise UserError(f"tuned=true: {name} tries rates of its own; leave one of the two out")
     for option in ("validation_rows", "max_steps"):

@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import dataclasses as checked
 
 from denselora.errors import UserError, first_fault
 from denselora.files import writing
-from denselora.lock import TRIES, WAIT_S, is_locked, take
+from denselora.lock import TRIES, is_locked, take
 from denselora.readers import read_json
 from denselora.results.record import RECORD
 from denselora.training.run_folder import RunFolder
@@ -55,7 +54,7 @@ def note_plan(folder: Path, options: list[str]) -> None:
     note = _note(folder)
     with writing(note), note.open("a+", encoding="utf-8") as file:
         # never a new file in its place: another sweep, on another machine, may have locked this one
-        if not _size(file) and _locked(file, fcntl.LOCK_EX) and not _size(file):
+        if not _size(file) and take(file, fcntl.LOCK_EX) and not _size(file):
             file.write(_text(options, "missing"))
 
 
@@ -67,7 +66,7 @@ def claimed(folder: Path, options: list[str]) -> Iterator[Callable[[str, str], N
     """
     note_plan(folder, options)
     with _note(folder).open("r+", encoding="utf-8") as file:
-        if not _locked(file, fcntl.LOCK_EX, tries=TRIES):
+        if not take(file, fcntl.LOCK_EX, TRIES):
             raise UserError(f"{folder}: another process runs it; wait for that")
 
         def note(state: str, reason: str = "") -> None:
@@ -88,7 +87,7 @@ def state_of(folder: Path) -> RunState:
     held = False
     if note.is_file():
         with note.open("rb") as file:
-            held = not _locked(file, fcntl.LOCK_SH)
+            held = not take(file, fcntl.LOCK_SH)
             try:
                 # an empty one was begun by a process that has not got further
                 noted = _read_note(note) if _size(file) else noted
@@ -122,15 +121,6 @@ def all_states(runs: Path) -> list[RunState]:
     folders = {file.parent for file in runs.glob("*/config.yaml")}
     folders |= {note.with_suffix("") for note in runs.glob("*.json")}
     return [state_of(folder) for folder in sorted(folders)]
-
-
-def _locked(file: IO, kind: int, tries: int = 1) -> bool:
-    """Take a lock; whether no other process has it."""
-    for number in range(tries):
-        time.sleep(WAIT_S if number else 0)
-        if take(file, kind):
-            return True
-    return False
 
 
 def _size(file: IO) -> int:

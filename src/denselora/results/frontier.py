@@ -116,7 +116,7 @@ def draw_frontier(block: Block, _published: Published, cost: Cost) -> Figure:
         f"{rows[0].train_rows or 0:,} training rows"
     )
     machines = {cost.machine(run) for row in chosen for run in row.records}
-    if len(machines - {None}) > 1:
+    if len(machines) > 1:
         note += f"; measured on {len(machines)} kinds of machine"
     if len(chosen) < len(rows):
         note += "; faint: variants, and learning rates with a lower average or fewer seeds"

@@ -175,7 +175,8 @@ class _Rows:
 def _read_once(file: Path, benchmark: str, version: tuple) -> _Rows:
     rows = sorted(read_predictions(file, benchmark), key=lambda row: row["id"])
     columns = ([row[key] for row in rows] for key in ("id", "prompt_hash", "gold", "correct"))
-    misjudged = (row["id"] for row in rows if _is_misjudged(row, tasks.benchmark(benchmark)))
+    of = tasks.benchmark(benchmark)
+    misjudged = (row["id"] for row in rows if _is_misjudged(row, of))
     return _Rows(*columns, count(rows), rows_hash(rows), next(misjudged, None))
 
 

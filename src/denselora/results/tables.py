@@ -178,8 +178,8 @@ def _notes(block: Block, columns: list[str]) -> list[str]:
             f"{', '.join(others)}."
         )
     for row in block.rows:
-        files = Counter(run.training.rows_file for run in row.records if run.training)
-        if len(files.keys() - {None}) > 1:
+        files = {run.training.rows_file for run in row.records if run.training}
+        if len(files - {None}) > 1:
             notes.append(f"{_name(row)}: the file of its training rows changed between seeds.")
     for row in block.rows:
         if row.has_collapsed:
